@@ -1,0 +1,57 @@
+# rooms.cmake - how a room of the tree becomes a library, its tests, and its generated lists.
+
+option(PLANT_FAULTS "build with planted faults: the checks must fail" OFF)
+option(COVERAGE "build with gcov counters" OFF)
+set(SANITIZE "" CACHE STRING "value of -fsanitize=, empty for none")
+
+add_library(flags INTERFACE)
+target_compile_features(flags INTERFACE c_std_17)
+target_include_directories(flags INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR}/gen)
+target_compile_definitions(flags INTERFACE _GNU_SOURCE $<$<BOOL:${PLANT_FAULTS}>:PLANT_FAULTS>)
+target_compile_options(flags INTERFACE
+    -std=c17 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wdouble-promotion
+    -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Werror -g
+    -include ${CMAKE_SOURCE_DIR}/kernels/core/banned.h
+    $<$<BOOL:${SANITIZE}>:-fsanitize=${SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer>
+    $<$<BOOL:${COVERAGE}>:--coverage>)
+target_link_options(flags INTERFACE
+    $<$<BOOL:${SANITIZE}>:-fsanitize=${SANITIZE}> $<$<BOOL:${COVERAGE}>:--coverage>)
+target_link_libraries(flags INTERFACE m Threads::Threads)
+
+# registry(ROOM KIND): ROOM/KIND_*.c -> gen/KIND.def with one line KIND_ENTRY(name) per file.
+function(registry room kind)
+    file(GLOB files CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR}/${room}
+        ${CMAKE_SOURCE_DIR}/${room}/${kind}_*.c)
+    list(SORT files)
+    set(text "")
+    foreach(file ${files})
+        string(REGEX REPLACE "^${kind}_(.*)\\.c$" "\\1" name ${file})
+        string(APPEND text "ENTRY(${name})\n")
+    endforeach()
+    file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/gen/${kind}.def CONTENT "${text}" @ONLY)
+endfunction()
+
+# room(NAME LIBRARY...): NAME/*.c but main.c -> library NAME; NAME/test/X_test.c -> test X.
+function(room name)
+    file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${name}/*.c)
+    list(FILTER sources EXCLUDE REGEX "/main\\.c$")
+    if(sources)
+        add_library(${name} STATIC ${sources})
+        target_link_libraries(${name} PUBLIC ${ARGN} PRIVATE flags)
+    else()
+        add_library(${name} INTERFACE)
+        target_link_libraries(${name} INTERFACE ${ARGN})
+    endif()
+    room_tests(${name} ${name})
+endfunction()
+
+function(room_tests name)
+    file(GLOB tests CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${name}/test/*_test.c)
+    foreach(test ${tests})
+        get_filename_component(base ${test} NAME_WE)
+        add_executable(${base} ${test})
+        target_link_libraries(${base} PRIVATE ${ARGN} PkgConfig::CMOCKA flags)
+        add_test(NAME ${base} COMMAND ${base} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+        set_tests_properties(${base} PROPERTIES TIMEOUT 600)
+    endforeach()
+endfunction()

@@ -1,0 +1,109 @@
+/* plan.c - the memory plan of a tape: lifetimes, then offsets in one arena.
+ *
+ * Moments: forward of node i is i, its backward 2N-1-i. Spans are placed largest first at the
+ * lowest offset that is free for their whole life. Inputs live from start to end. Cost
+ * O(tensors^2). */
+#include "backend.h"
+#include "op.h"
+
+#include <stdlib.h>
+
+enum { ALIGN = 16 }; /* reals: a cache line of floats */
+
+typedef struct span {
+    size_t n; /* reals, rounded up */
+    int first, last, order;
+    size_t *at;
+} span;
+
+static int by_size(const void *a, const void *b) {
+    const span *x = a, *y = b;
+    if (x->n != y->n) return x->n < y->n ? 1 : -1;
+    return x->order - y->order; /* qsort is not stable: ties must not depend on it */
+}
+
+static void use(int *first, int *last, int moment) {
+    if (*first < 0 || moment < *first) *first = moment;
+    if (moment > *last) *last = moment;
+}
+
+static void find_lifetimes(graph *g) {
+    const int end = 2 * g->n_node - 1;
+    for (int i = 0; i < g->n_tensor; i++) {
+        tensor *t = g->tensor[i];
+        t->first = t->last = t->g_first = t->g_last = -1;
+        if (t->is_input) t->first = 0, t->last = end; /* the host writes it before the step */
+    }
+    for (int i = 0; i < g->n_node; i++) {
+        node *n = &g->node[i];
+        const int back = end - i;
+        const bool root = n->op->flags & OP_ROOT;
+        for (int k = 0; k < n->n_in; k++) {
+            tensor *t = n->in[k];
+            use(&t->first, &t->last, i);
+            if (!g->training) continue;
+            if (n->op->reads & READS_IN(k)) use(&t->first, &t->last, back);
+            if (t->kind == TENSOR_ACT) use(&t->g_first, &t->g_last, back);
+        }
+        use(&n->out->first, &n->out->last, i);
+        use(&n->aux->first, &n->aux->last, i);
+        if (root) { /* results are read by the host after the step */
+            use(&n->out->first, &n->out->last, end);
+            use(&n->aux->first, &n->aux->last, end);
+        }
+        if (!g->training) {
+            if (i == g->n_node - 1) use(&n->out->first, &n->out->last, end);
+            continue;
+        }
+        if (n->op->reads & READS_OUT) use(&n->out->first, &n->out->last, back);
+        if (n->op->reads & READS_AUX) use(&n->aux->first, &n->aux->last, back);
+        if (!root) use(&n->out->g_first, &n->out->g_last, back);
+    }
+}
+
+static size_t place(span *s, int n) {
+    size_t top = 0;
+    for (int i = 0; i < n; i++) {
+        size_t at = 0;
+        for (bool moved = true; moved;) {
+            moved = false;
+            for (int j = 0; j < i; j++) {
+                bool together = s[i].first <= s[j].last && s[j].first <= s[i].last;
+                if (together && at < *s[j].at + s[j].n && *s[j].at < at + s[i].n) {
+                    at = *s[j].at + s[j].n;
+                    moved = true;
+                }
+            }
+        }
+        *s[i].at = at;
+        if (at + s[i].n > top) top = at + s[i].n;
+    }
+    return top;
+}
+
+static size_t round_up(size_t n) { return (n + ALIGN - 1) / ALIGN * ALIGN; }
+
+status graph_plan(graph *g, bool training, error *e) {
+    if (g->error.code) return error_set(e, g->error.code, "%s", g->error.text);
+    g->training = training;
+    find_lifetimes(g);
+    span *spans = ARENA_NEW(g->arena, span, 2 * g->n_tensor);
+    int n = 0;
+    g->naive_n = 0;
+    for (int i = 0; i < g->n_tensor; i++) {
+        tensor *t = g->tensor[i];
+        if (t->kind == TENSOR_PARAM || !t->n) continue;
+        spans[n] = (span){round_up(t->n), t->first, t->last, n, &t->at};
+        g->naive_n += spans[n++].n;
+        if (t->g_first < 0) continue;
+        spans[n] = (span){round_up(t->n), t->g_first, t->g_last, n, &t->g_at};
+        g->naive_n += spans[n++].n;
+    }
+    qsort(spans, (size_t)n, sizeof *spans, by_size);
+    size_t work = 0;
+    for (int i = 0; i < g->n_node; i++)
+        if (g->node[i].work_n > work) work = g->node[i].work_n;
+    g->arena_n = place(spans, n) + work;
+    g->naive_n += work;
+    return STATUS_OK;
+}

@@ -1,0 +1,2 @@
+/* head.c - logits and cross-entropy at scored positions; see kernels.def. */
+#include "gemm.h"

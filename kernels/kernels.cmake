@@ -1,0 +1,38 @@
+# kernels.cmake - one set of sources, several builds: float per instruction set, and double.
+
+set(K ${CMAKE_SOURCE_DIR}/kernels)
+file(GLOB core_sources CONFIGURE_DEPENDS ${K}/core/*.c)
+file(GLOB op_sources CONFIGURE_DEPENDS ${K}/op/*.c)
+file(GLOB cpu_sources CONFIGURE_DEPENDS ${K}/cpu/*.c)
+
+set(ops "")
+foreach(file ${op_sources})
+    get_filename_component(name ${file} NAME_WE)
+    string(APPEND ops "ENTRY(${name})\n")
+endforeach()
+file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/gen/op.def CONTENT "${ops}" @ONLY)
+
+# Numbers must not depend on the optimiser's mood: no fast-math; contraction is on everywhere.
+set(kernel_options -ffp-contract=fast -fno-math-errno -fno-trapping-math -fopenmp-simd)
+
+function(kernel_build name suffix real_type)
+    add_library(${name} OBJECT ${ARGN})
+    target_link_libraries(${name} PRIVATE flags)
+    target_compile_definitions(${name} PRIVATE KERNEL_SUFFIX=${suffix} REAL_IS_${real_type})
+    target_compile_options(${name} PRIVATE ${kernel_options})
+endfunction()
+
+kernel_build(op_f32 f32 FLOAT ${op_sources} ${K}/core/table.c)
+kernel_build(op_f64 f64 DOUBLE ${op_sources} ${K}/core/table.c)
+kernel_build(cpu_f64 f64 DOUBLE ${cpu_sources})
+kernel_build(cpu_v3 v3 FLOAT ${cpu_sources})
+kernel_build(cpu_v4 v4 FLOAT ${cpu_sources})
+target_compile_options(cpu_v3 PRIVATE -O3 -march=x86-64-v3)
+target_compile_options(cpu_v4 PRIVATE -O3 -march=x86-64-v4 -mprefer-vector-width=512)
+
+list(REMOVE_ITEM core_sources ${K}/core/table.c)
+add_library(kernels STATIC ${core_sources}
+    $<TARGET_OBJECTS:op_f32> $<TARGET_OBJECTS:op_f64>
+    $<TARGET_OBJECTS:cpu_f64> $<TARGET_OBJECTS:cpu_v3> $<TARGET_OBJECTS:cpu_v4>)
+target_link_libraries(kernels PUBLIC flags)
+room_tests(kernels kernels)

@@ -1,0 +1,52 @@
+/* journal.h - the source of truth of a run: JSON lines, appended by the one worker that trains it.
+ *
+ * A worker process never opens the database. It appends to journal/<run id>.jsonl; the scheduler
+ * imports journals into SQLite (store.h), and `mixgrid rebuild` can recreate the database from
+ * them. A torn last line (power loss, SIGKILL) is ignored by the reader and cut off by the next
+ * writer. Format, one object a line: {"v":1,"type":"...", ...}; see results/README.md. */
+#pragma once
+#include "kernels/core/error.h"
+
+#include <stdint.h>
+
+typedef struct journal journal;
+
+/* How a run ended, or where it stands. Order and names are part of the database. */
+typedef enum run_state {
+    RUN_PENDING,
+    RUN_RUNNING,
+    RUN_DONE,
+    RUN_FAILED,
+    RUN_DIVERGED,
+    RUN_TIMEOUT,
+    RUN_PREEMPTED,
+    RUN_CANCELLED,
+    N_RUN_STATE
+} run_state;
+extern const char *const run_state_name[N_RUN_STATE]; /* "pending", "running", ... */
+
+/* Opens for appending; creates the folder and the file, cuts a torn tail. */
+journal *journal_open(const char *folder, const char *run_id, error *e);
+/* Writes what is buffered; `durable` also waits for the disk. */
+status journal_flush(journal *j, bool durable, error *e);
+status journal_close(journal *j, error *e); /* flush(durable) + close; j may be NULL */
+
+/* Start of an attempt: config and environment are JSON objects as text. A resumed attempt names
+ * the step it goes on from: the reader drops metrics of this run with step > resumed_from. */
+void journal_attempt(journal *j, const char *run_id, const char *config_json,
+                     const char *environment_json, long attempt, long resumed_from,
+                     double start_unix_s);
+/* Facts known once the model is built. */
+void journal_model(journal *j, long params, double state_size, double flops_per_token,
+                   double mem_bytes);
+/* One value. split: "train", "val", "test"; slice: "" (all), "length=256", "gap=8" ... */
+void journal_metric(journal *j, const char *split, const char *slice, const char *name, long step,
+                    double value);
+/* The value that tables use, of the checkpoint chosen on val. */
+void journal_final(journal *j, const char *split, const char *slice, const char *name,
+                   double value);
+/* A hash of all parameters, as 16 hex digits. */
+void journal_hash(journal *j, long step, uint64_t hash);
+void journal_event(journal *j, const char *what, const char *detail);
+/* End of an attempt. `message`: one sentence, or "". wall_s: seconds of this attempt. */
+void journal_end(journal *j, run_state state, long step, double wall_s, const char *message);

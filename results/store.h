@@ -1,0 +1,58 @@
+/* store.h - the results database: SQLite, written by one process only.
+ *
+ * Schema: schema.sql (STRICT tables, views), documented in results/README.md. The scheduler opens
+ * the store for writing and holds a lock file next to it; readers (query, report, status) open it
+ * read-only and need no lock. */
+#pragma once
+#include "journal.h"
+#include "kernels/core/arena.h"
+
+#include <sqlite3.h>
+
+typedef struct store store;
+
+/* Creates the database if it is missing, takes the writer lock (host, pid, start time in
+ * PATH.lock; a dead owner's lock is taken over, a live one is named in the error), checks
+ * application_id, user_version and quick_check; a damaged file is moved aside, said so, and must be
+ * rebuilt from the journals by the caller (`*needs_rebuild` is set). */
+store *store_open(const char *path, bool *needs_rebuild, error *e);
+/* Read only; a missing file is an error that names the command that creates it. */
+store *store_open_readonly(const char *path, error *e);
+void store_close(store *s); /* may be NULL */
+sqlite3 *store_handle(store *s);
+
+/* One experiment = one grid file. spec_json: everything a report needs (text of the grid file,
+ * axes, select, published, report settings); see results/README.md. Replaces the cells of an
+ * earlier version of the same experiment, never the runs. */
+typedef struct store_cell {
+    const char *run_id, *config_json; /* flat object: {"model.d_model":64,...} */
+    const char *label;     /* the axis values of this cell: "mixer=cat lr=0.001 seed=0" */
+    const char *axes_json; /* flat object of the axis keys of this cell and their values */
+} store_cell;
+status store_experiment(store *s, const char *name, const char *file, const char *spec_json,
+                        const store_cell *cells, int n, error *e);
+
+/* Imports every new complete line of a journal in one transaction; idempotent. Finished runs appear
+ * with state, final values and metrics. */
+status store_import(store *s, const char *journal_folder, const char *run_id, error *e);
+/* Imports all journals of a folder (rebuild). Counts them. */
+status store_import_all(store *s, const char *journal_folder, long *n_runs, error *e);
+
+/* What the scheduler needs to know of a run; RUN_PENDING when it is unknown. */
+typedef struct store_run {
+    run_state state;
+    long attempts;
+    double wall_s; /* sum over attempts */
+    char message[512];
+} store_run;
+status store_run_get(store *s, const char *run_id, store_run *out, error *e);
+/* Scheduler's own verdict on a run whose worker died or never started. signal: 0 or the signal;
+ * log_tail: last 4 KB of its stderr. Written to the run's journal as well (rebuild must agree). */
+status store_run_fail(store *s, const char *journal_folder, const char *run_id,
+                      const char *config_json, run_state state, int exit_code, int signal_number,
+                      const char *message, const char *log_tail, error *e);
+status store_event(store *s, const char *what, const char *detail, error *e);
+
+/* Hash of everything that must be equal when the same sweep is run twice: ids, configurations,
+ * states, metrics, finals, parameter hashes; not times, attempts, hosts. 64 hex digits + NUL. */
+status store_content_hash(store *s, char out[65], error *e);
