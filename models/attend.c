@@ -1,0 +1,47 @@
+/* attend.c - see attend.h. */
+#include "attend.h"
+
+#include "kernels/core/op.h"
+
+const char *attend_check(long heads, const model_config *m) {
+    static _Thread_local char text[160];
+    if (m->d_model % heads) {
+        snprintf(text, sizeof text, "model.heads: %ld does not divide model.d_model: %ld", heads,
+                 m->d_model);
+        return text;
+    }
+    if (m->position == POSITION_ROPE && m->d_model / heads % 2) {
+        snprintf(text, sizeof text,
+                 "model.position: rope needs an even head dimension, d_model / heads is %ld",
+                 m->d_model / heads);
+        return text;
+    }
+    return NULL;
+}
+
+static tensor *norm_heads(block *b, const attend_config *c, const char *name, tensor *x) {
+    if (c->norm == QK_NONE) return x;
+    if (c->norm == QK_L2) return APPLY_WITH(b->g, l2norm, IN(x), .heads = c->heads, .eps = 1e-6);
+    tensor *gain = block_param(b, name, (init){INIT_CONST, 1}, false, DIM(b->d_model / c->heads));
+    return APPLY_WITH(b->g, rmsnorm, IN(x, gain), .eps = 1e-5);
+}
+
+tensor *attend(block *b, const attend_config *c, tensor *q, tensor *k, tensor *v) {
+    graph *g = b->g;
+    q = norm_heads(b, c, "q_norm", q);
+    k = norm_heads(b, c, "k_norm", k);
+    double scale = 0; /* 1 / sqrt(D) */
+    if (c->norm == QK_L2) {
+        tensor *t =
+            block_param(b, "temperature", (init){INIT_CONST, c->temperature}, false, DIM(c->heads));
+        q = APPLY_WITH(g, headscale, IN(q, t), .heads = c->heads);
+        scale = 1;
+    }
+    const position_kind position = (position_kind)b->spec->common.position;
+    if (position == POSITION_ROPE) {
+        q = APPLY_WITH(g, rope, IN(q), .heads = c->heads);
+        k = APPLY_WITH(g, rope, IN(k), .heads = c->heads);
+    }
+    return APPLY_WITH(g, attention, IN(q, k, v), .heads = c->heads, .window = c->window,
+                      .alibi = position == POSITION_ALIBI, .scale = scale);
+}

@@ -1,0 +1,43 @@
+/* block.c - see block.h. */
+#include "block.h"
+
+#include "kernels/core/op.h"
+
+#include <math.h>
+#include <stdio.h>
+
+tensor *block_param(block *b, const char *name, init start, bool decay, int rank, const int *dim) {
+    char full[128];
+    snprintf(full, sizeof full, "layer.%d.%s.%s", b->layer, b->part, name);
+    int with_runs[MAX_RANK] = {b->runs};
+    CHECK(rank < MAX_RANK);
+    for (int i = 0; i < rank; i++) with_runs[i + 1] = dim[i];
+    return graph_param(b->g, full, start, decay, rank + 1, with_runs);
+}
+
+static tensor *project(block *b, const char *name, tensor *x, int out, double std) {
+    if (!x) return NULL;
+    tensor *w = block_param(b, name, (init){INIT_NORMAL, std}, true, DIM(tensor_last(x), out));
+    if (!b->spec->common.bias) return APPLY(b->g, linear, IN(x, w));
+    char bias_name[96];
+    snprintf(bias_name, sizeof bias_name, "%s.bias", name);
+    tensor *bias = block_param(b, bias_name, (init){INIT_CONST, 0}, false, DIM(out));
+    return APPLY(b->g, linear, IN(x, w, bias));
+}
+
+tensor *block_linear(block *b, const char *name, tensor *x, int out) {
+    return project(b, name, x, out, b->spec->common.init_std);
+}
+
+tensor *block_output(block *b, const char *name, tensor *x) {
+    const model_config *m = &b->spec->common;
+    double shrink = m->init_residual ? sqrt(2.0 * (double)m->layers) : 1;
+    return project(b, name, x, b->d_model, m->init_std / shrink);
+}
+
+tensor *block_dropout(block *b, tensor *x, int site) {
+    if (!b->rate || !x) return x;
+    int part = b->part[0] == 'm' ? 0 : 1;
+    return APPLY_WITH(b->g, dropout, IN(x, b->rate, b->key, b->tick),
+                      .site = 1 + 16 * (2 * b->layer + part) + site);
+}

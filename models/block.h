@@ -1,0 +1,22 @@
+/* block.h - what a mixer or ffn sees of the model it is part of, and the parts they share. */
+#pragma once
+#include "model.h"
+
+struct block {
+    graph *g;
+    const model_spec *spec;
+    int runs, batch, time, d_model; /* R, B, T, C */
+    int layer;
+    const char *part;          /* "mixer" or "ffn" */
+    tensor *rate, *key, *tick; /* dropout inputs, NULL: no dropout in this tape */
+};
+
+/* Parameter "layer.L.PART.NAME". Dimensions without the leading run axis. */
+tensor *block_param(block *b, const char *name, init start, bool decay, int rank, const int *dim);
+
+/* x [R,..,in] -> [R,..,out], weight N(0, init_std) called NAME (and NAME.bias if model.bias). */
+tensor *block_linear(block *b, const char *name, tensor *x, int out);
+/* The same for the projection back into the residual stream: N(0, init_std / sqrt(2 layers)). */
+tensor *block_output(block *b, const char *name, tensor *x);
+/* Dropout with the block's rate; x itself where the tape has none. site: 0.. within this part. */
+tensor *block_dropout(block *b, tensor *x, int site);
