@@ -1,0 +1,34 @@
+/* plan_sweep.h - which cells of a grid are missing, and how they are packed. */
+#pragma once
+#include "catalog.h"
+#include "grid.h"
+#include "kernels/core/backend.h"
+#include "results/store.h"
+
+typedef struct pack {
+    int n;
+    const grid_cell **cell; /* [n] */
+    long *attempt;          /* [n] number of the next attempt */
+    double cost;      /* floating-point operations of the whole training and its evaluations */
+    double mem_bytes; /* exact: everything a worker allocates for tensors */
+    int crashes;      /* times its worker died by a signal */
+} pack;
+
+typedef struct sweep_plan {
+    pack *pack;
+    int n, cap;
+    long cells, already; /* of the grid, and of these with a result */
+    long failed_before;  /* failed earlier and not asked to be retried */
+} sweep_plan;
+
+typedef struct plan_options {
+    const char *only;
+    bool retry_failed;
+    int pack;
+} plan_options;
+
+/* store NULL: everything is missing. */
+status plan_sweep(sweep_plan *out, arena *a, const grid *g, store *s, const backend *b,
+                  const plan_options *options, error *e);
+/* Cost and memory of one pack. */
+status plan_pack(pack *p, const backend *b, error *e);

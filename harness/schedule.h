@@ -1,0 +1,30 @@
+/* schedule.h - runs what is missing of a grid: packs, worker processes, journals into the database.
+ */
+#pragma once
+#include "catalog.h"
+#include "grid.h"
+#include "worker.h"
+
+typedef struct schedule_options {
+    const char *db;     /* path of the database; journals, logs and checkpoints lie beside it */
+    const char *device; /* "auto", ... */
+    int workers;        /* processes at a time; 0: one per processor */
+    int pack;           /* runs that share a tape at most; CPU default 1 */
+    bool retry_failed, fail_fast;
+    const char *only; /* part of a label ("mixer=cat"); NULL: all cells */
+} schedule_options;
+
+typedef struct sweep_outcome {
+    long cells, already, done, diverged, failed, timeout, preempted;
+    double wall_s;
+} sweep_outcome;
+
+/* STATUS_OK, STATUS_RUNS_FAILED (failed or timed out), STATUS_INTERRUPTED, or an error that kept
+ * the sweep from running. Progress on stderr. */
+status schedule_run(const grid *g, const schedule_options *options, sweep_outcome *out, error *e);
+
+/* Cells, packs, memory and time without running anything, on stdout. */
+status schedule_dry_run(const grid *g, const schedule_options *options, error *e);
+
+/* Folders beside a database: "out/results.db" -> "out/journal" ... in `a`. */
+home home_of(arena *a, const char *db);

@@ -1,0 +1,52 @@
+/* tape.c - see tape.h. */
+#include "tape.h"
+
+enum { CACHE_BYTES = 1 << 20 };
+
+static status build(model *m, arena *a, const backend *b, const model_spec *spec, int runs,
+                    int batch, int time, bool dropout, bool training, head_mode head, error *e) {
+    status s = model_build(m, a, b, spec, runs, batch, time, dropout, head, e);
+    return s ? s : graph_plan(m->g, training, e);
+}
+
+int tape_micro_batch(const model_spec *spec, int time, int batch, bool training, bool dropout) {
+    for (int size = batch; size > 1; size--) {
+        if (batch % size) continue;
+        arena *a = arena_new();
+        model m;
+        error e = {0};
+        status s =
+            build(&m, a, backend_at(0), spec, 1, size, time, dropout, training, HEAD_LOSS, &e);
+        const bool fits = s == STATUS_OK && m.g->arena_n * sizeof(float) <= CACHE_BYTES;
+        arena_free(a);
+        if (fits) return size;
+        if (s) break; /* the caller builds it again and reports the sentence */
+    }
+    return 1;
+}
+
+status tape_new(tape *t, const backend *b, const model_spec *spec, int runs, int batch, int time,
+                bool dropout, bool training, head_mode head, error *e) {
+    *t = (tape){.batch = batch, .time = time, .arena = arena_new()};
+    status s = build(&t->model, t->arena, b, spec, runs, batch, time, dropout, training, head, e);
+    if (s == STATUS_OK && !(t->memory = b->alloc(graph_arena_bytes(t->model.g), e))) s = e->code;
+    if (s) tape_free(t);
+    return s;
+}
+
+void tape_free(tape *t) {
+    if (!t->arena) return;
+    if (t->memory) t->model.g->backend->release(t->memory);
+    arena_free(t->arena);
+    *t = (tape){0};
+}
+
+status tape_bytes(size_t *bytes, const backend *b, const model_spec *spec, int runs, int batch,
+                  int time, bool dropout, bool training, error *e) {
+    arena *a = arena_new();
+    model m;
+    status s = build(&m, a, b, spec, runs, batch, time, dropout, training, HEAD_LOSS, e);
+    *bytes = s ? 0 : graph_arena_bytes(m.g);
+    arena_free(a);
+    return s;
+}

@@ -1,0 +1,23 @@
+/* tape.h - a planned model bound to memory: one lane of training, or an evaluator. */
+#pragma once
+#include "job.h"
+
+typedef struct tape {
+    model model;
+    void *memory;    /* the arena of activations */
+    int batch, time; /* sequences per replay (micro-batch), T */
+    arena *arena;
+} tape;
+
+/* Largest divisor of `batch` whose planned arena, for one run and in float, is at most 1 MiB (the
+ * activations of a replay then stay in the L2 cache), at least 1. A function of shapes alone:
+ * gradient sums, and with them every bit, depend on it. */
+int tape_micro_batch(const model_spec *spec, int time, int batch, bool training, bool dropout);
+
+/* Builds, plans and allocates. Returns false and one sentence when it cannot. */
+status tape_new(tape *t, const backend *b, const model_spec *spec, int runs, int batch, int time,
+                bool dropout, bool training, head_mode head, error *e);
+void tape_free(tape *t);
+/* Bytes that tape_new would allocate. */
+status tape_bytes(size_t *bytes, const backend *b, const model_spec *spec, int runs, int batch,
+                  int time, bool dropout, bool training, error *e);

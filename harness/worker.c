@@ -1,0 +1,352 @@
+/* worker.c - see worker.h. */
+#include "worker.h"
+
+#include "checkpoint.h"
+#include "evaluate.h"
+#include "results/journal.h"
+#include "trainer.h"
+
+#include <math.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { CHECKPOINT_S = 60, PROGRESS_MS = 200, VALIDATIONS = 10 };
+static const double EXPLODED = 100; /* times the first loss: the run will not come back */
+
+static volatile sig_atomic_t stop_signals;
+
+static void on_signal(int number) {
+    (void)number;
+    if (++stop_signals > 1) _exit(STATUS_INTERRUPTED);
+}
+
+static void catch_signals(void) {
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    const int numbers[] = {SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        sigaction(numbers[i], &action, NULL);
+}
+
+static double now_s(clockid_t clock) {
+    struct timespec t;
+    clock_gettime(clock, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+typedef struct worker {
+    job job; /* a copy with the vocabulary filled in */
+    const worker_options *options;
+    arena *arena;
+    job_data *data;           /* [R] */
+    const task_set **trained; /* [R] */
+    trainer *trainer;
+    optim_run *optim_run; /* [R] */
+    run_cursor *cursor;   /* [R] */
+    step_result *result;  /* [R] */
+    journal **journal;    /* [R] */
+    bool *timed_out;      /* [R] */
+    long steps, epoch;
+    double start_s, checkpoint_s, progress_s;
+    progress progress;
+} worker;
+
+/* Runs with equal data seeds share their sets: they are opened, and later drawn, once. */
+static status open_data(worker *w, error *e) {
+    job *j = &w->job;
+    for (int r = 0; r < j->runs; r++) {
+        int twin = 0;
+        while (twin < r && w->data[twin].data_seed != j->run[r].data_seed) twin++;
+        if (twin < r)
+            w->data[r] = w->data[twin];
+        else if (job_open_data(&w->data[r], j, r, e))
+            return e->code;
+        w->trained[r] = w->data[r].trained;
+    }
+    j->model.vocab = w->trained[0]->vocab;
+    j->model.max_time = w->trained[0]->time;
+    for (int i = 0; i < j->eval.lengths.n; i++)
+        if (w->data[0].at_length[i]->time > j->model.max_time)
+            j->model.max_time = w->data[0].at_length[i]->time;
+    w->steps = job_steps(j, w->trained[0]);
+    w->epoch = job_steps_per_epoch(j, w->trained[0]);
+    return STATUS_OK;
+}
+
+/* All runs of a pack go on from the same step, or all start again. */
+static void resume(worker *w) {
+    optim *o = trainer_optim(w->trainer);
+    bool all = true;
+    for (int r = 0; r < w->job.runs; r++) {
+        bool found;
+        checkpoint_load(w->options->home.checkpoint, &w->job, o, r, &w->cursor[r], &found);
+        all = all && found && w->cursor[r].step == w->cursor[0].step;
+    }
+    if (all) return;
+    memset(w->cursor, 0, (size_t)w->job.runs * sizeof *w->cursor);
+    trainer_reset(w->trainer);
+}
+
+static status open_journals(worker *w, error *e) {
+    job *j = &w->job;
+    model_cost cost;
+    if (model_measure(&cost, &j->model, w->trained[0]->time, e)) return e->code;
+    size_t bytes;
+    if (trainer_bytes(&bytes, j, w->options->backend, j->model.vocab, w->trained[0]->time, e))
+        return e->code;
+    for (int r = 0; r < j->runs; r++) {
+        w->journal[r] = journal_open(w->options->home.journal, j->run[r].run_id, e);
+        if (!w->journal[r]) return e->code;
+        journal_attempt(w->journal[r], j->run[r].run_id, j->run[r].config_json,
+                        w->options->environment_json, w->options->attempt[r], w->cursor[r].step,
+                        now_s(CLOCK_REALTIME));
+        journal_model(w->journal[r], cost.params, cost.state_size, cost.flops_per_token,
+                      (double)bytes / j->runs);
+    }
+    return STATUS_OK;
+}
+
+static status flush_all(worker *w, bool durable, error *e) {
+    for (int r = 0; r < w->job.runs; r++)
+        if (w->journal[r] && journal_flush(w->journal[r], durable, e)) return e->code;
+    return STATUS_OK;
+}
+
+static status checkpoint_all(worker *w, error *e) {
+    if (flush_all(w, true, e)) return e->code;
+    for (int r = 0; r < w->job.runs; r++)
+        if (checkpoint_save(w->options->home.checkpoint, &w->job, trainer_optim(w->trainer), r,
+                            &w->cursor[r], e))
+            return e->code;
+    w->checkpoint_s = now_s(CLOCK_MONOTONIC);
+    return STATUS_OK;
+}
+
+/* Steps that changed the run: a frozen one stands still while its pack goes on. */
+static long own_step(const run_cursor *c) {
+    return c->phase == PHASE_ACTIVE ? c->step : c->phase_step;
+}
+
+static void end_run(worker *w, int r, run_state state, const char *message) {
+    journal_end(w->journal[r], state, own_step(&w->cursor[r]), now_s(CLOCK_MONOTONIC) - w->start_s,
+                message);
+}
+
+/* ---- training ---- */
+
+static void log_window(worker *w, int r) {
+    run_cursor *c = &w->cursor[r];
+    if (!c->window_scored) return;
+    journal_metric(w->journal[r], "train", "", "loss", c->step,
+                   c->window_nll / (double)c->window_scored);
+    journal_metric(w->journal[r], "train", "", "token_acc", c->step,
+                   (double)c->window_right / (double)c->window_scored);
+    journal_hash(w->journal[r], c->step, optim_hash(trainer_optim(w->trainer), r));
+    c->window_nll = 0;
+    c->window_scored = c->window_right = 0;
+}
+
+static void freeze(worker *w, int r, run_phase phase) {
+    w->cursor[r].phase = phase;
+    w->cursor[r].phase_step = w->cursor[r].step;
+    w->optim_run[r].active = false;
+}
+
+static void after_step(worker *w, int r, const step_result *result) {
+    run_cursor *c = &w->cursor[r];
+    c->step++;
+    if (c->phase != PHASE_ACTIVE) return;
+    const double loss = result->scored ? result->nll_sum / (double)result->scored : 0;
+    if (c->step == 1) c->first_loss = loss;
+    c->window_nll += result->nll_sum;
+    c->window_scored += result->scored;
+    c->window_right += result->right;
+    if (!isfinite(loss) || loss > EXPLODED * (c->first_loss + 1)) {
+        log_window(w, r);
+        freeze(w, r, PHASE_DIVERGED);
+    } else if (c->step % w->job.train.log_every == 0 || c->step == w->steps) {
+        log_window(w, r);
+    }
+}
+
+static void journal_score(journal *j, const task_set *set, split which, const char *slice,
+                          const score *s, long step) {
+    const double loss = score_loss(s);
+    const struct {
+        const char *name;
+        double value;
+        bool wanted;
+    } row[] = {
+        {"loss", loss, true},
+        {"token_acc", score_token_acc(s), true},
+        {"seq_acc", score_seq_acc(s), !slice[0] || !strncmp(slice, "length=", 7)},
+        {"ppl", exp(loss), set->tokens[SPLIT_TRAIN] > 0},
+        {"bpb", loss / log(2) / set->bytes_per_token[which], set->bytes_per_token[which] > 0},
+        {"word_ppl", exp(loss / set->words_per_token[which]), set->words_per_token[which] > 0},
+    };
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        if (!row[i].wanted) continue;
+        if (step >= 0)
+            journal_metric(j, split_name[which], slice, row[i].name, step, row[i].value);
+        else
+            journal_final(j, split_name[which], slice, row[i].name, row[i].value);
+    }
+}
+
+static status evaluate_at(worker *w, evaluation *out, arena *a, split which, int length, error *e) {
+    const task_set **sets = ARENA_NEW(a, const task_set *, w->job.runs);
+    for (int r = 0; r < w->job.runs; r++)
+        sets[r] = length < 0 ? w->trained[r] : w->data[r].at_length[length];
+    return evaluate(out, a, &w->job, w->options->backend, optim_param(trainer_optim(w->trainer)),
+                    sets, which, e);
+}
+
+static status validate(worker *w, error *e) {
+    arena *a = arena_new();
+    evaluation *v = ARENA_NEW(a, evaluation, w->job.runs);
+    status s = evaluate_at(w, v, a, SPLIT_VAL, -1, e);
+    for (int r = 0; r < w->job.runs && !s; r++) {
+        run_cursor *c = &w->cursor[r];
+        if (c->phase != PHASE_ACTIVE) continue;
+        journal_score(w->journal[r], w->trained[r], SPLIT_VAL, "", &v[r].all, c->step);
+        if (w->job.train.stop_at > 0 && score_token_acc(&v[r].all) >= w->job.train.stop_at) {
+            log_window(w, r);
+            freeze(w, r, PHASE_STOPPED);
+        }
+    }
+    arena_free(a);
+    return s ? s : flush_all(w, false, e);
+}
+
+static void report_progress(worker *w, long step, const step_result *result) {
+    const double at = now_s(CLOCK_MONOTONIC);
+    if (w->options->progress_fd < 0 || (at - w->progress_s < 1e-3 * PROGRESS_MS && step < w->steps))
+        return;
+    w->progress_s = at;
+    w->progress =
+        (progress){step, w->steps, result->scored ? result->nll_sum / (double)result->scored : 0,
+                   result->scored ? (double)result->right / (double)result->scored : 0};
+    /* the pipe is non-blocking and a message may get lost: it is only for people */
+    if (write(w->options->progress_fd, &w->progress, sizeof w->progress) < 0) return;
+}
+
+static bool any_active(const worker *w) {
+    for (int r = 0; r < w->job.runs; r++)
+        if (w->cursor[r].phase == PHASE_ACTIVE) return true;
+    return false;
+}
+
+static status train(worker *w, error *e) {
+    const train_config *c = &w->job.train;
+    long every = c->eval_every ? c->eval_every : w->steps / VALIDATIONS;
+    if (every < 1) every = 1;
+    for (int r = 0; r < w->job.runs; r++)
+        w->optim_run[r] =
+            (optim_run){w->job.run[r].lr, w->job.run[r].wd, w->cursor[r].phase == PHASE_ACTIVE};
+    long step = w->cursor[0].step; /* the same for all runs of a pack */
+    while (step < w->steps && any_active(w)) {
+        trainer_step(w->trainer, step, schedule_at(c, step, w->steps, w->epoch), w->optim_run,
+                     w->result);
+        step++;
+        for (int r = 0; r < w->job.runs; r++) after_step(w, r, &w->result[r]);
+        report_progress(w, step, &w->result[0]);
+        if (step % every == 0 && step < w->steps && validate(w, e)) return e->code;
+        const double at = now_s(CLOCK_MONOTONIC);
+        if (stop_signals) {
+            if (checkpoint_all(w, e)) return e->code;
+            for (int r = 0; r < w->job.runs; r++) end_run(w, r, RUN_PREEMPTED, "");
+            return STATUS_INTERRUPTED;
+        }
+        if (c->max_minutes > 0 && at - w->start_s > 60 * c->max_minutes) {
+            for (int r = 0; r < w->job.runs; r++)
+                if (w->cursor[r].phase == PHASE_ACTIVE) w->timed_out[r] = true;
+            return STATUS_OK;
+        }
+        if (at - w->checkpoint_s > CHECKPOINT_S && checkpoint_all(w, e)) return e->code;
+    }
+    return STATUS_OK;
+}
+
+/* ---- the end ---- */
+
+static status score_split(worker *w, split which, int length, error *e) {
+    arena *a = arena_new();
+    evaluation *v = ARENA_NEW(a, evaluation, w->job.runs);
+    status s = evaluate_at(w, v, a, which, length, e);
+    for (int r = 0; r < w->job.runs && !s; r++) {
+        const task_set *set = length < 0 ? w->trained[r] : w->data[r].at_length[length];
+        if (length < 0) {
+            journal_score(w->journal[r], set, which, "", &v[r].all, own_step(&w->cursor[r]));
+            journal_score(w->journal[r], set, which, "", &v[r].all, -1);
+            for (int i = 0; i < v[r].n_slices; i++)
+                journal_score(w->journal[r], set, which, v[r].slice[i].slice, &v[r].slice[i].score,
+                              -1);
+        } else {
+            const char *slice = arena_printf(a, "length=%ld", w->job.eval.lengths.v[length]);
+            journal_score(w->journal[r], set, which, slice, &v[r].all, -1);
+        }
+    }
+    arena_free(a);
+    return s;
+}
+
+static status finish(worker *w, error *e) {
+    if (score_split(w, SPLIT_VAL, -1, e) || score_split(w, SPLIT_TEST, -1, e)) return e->code;
+    for (int i = 0; i < w->job.eval.lengths.n; i++)
+        if (score_split(w, SPLIT_TEST, i, e)) return e->code;
+    for (int r = 0; r < w->job.runs; r++) {
+        char message[160] = "";
+        run_state state = RUN_DONE;
+        if (w->timed_out[r]) {
+            state = RUN_TIMEOUT;
+            snprintf(message, sizeof message,
+                     "stopped after train.max_minutes: %g at step %ld of %ld.",
+                     w->job.train.max_minutes, w->cursor[r].step, w->steps);
+        } else if (w->cursor[r].phase == PHASE_DIVERGED) {
+            state = RUN_DIVERGED;
+            snprintf(message, sizeof message, "the loss exploded or was not a number at step %ld.",
+                     own_step(&w->cursor[r]));
+        }
+        end_run(w, r, state, message);
+    }
+    if (flush_all(w, true, e)) return e->code;
+    for (int r = 0; r < w->job.runs; r++)
+        checkpoint_remove(w->options->home.checkpoint, w->job.run[r].run_id);
+    return STATUS_OK;
+}
+
+status worker_run(const job *j, const worker_options *options, error *e) {
+    catch_signals();
+    arena *a = arena_new();
+    const int n = j->runs;
+    worker w = {.job = *j,
+                .options = options,
+                .arena = a,
+                .start_s = now_s(CLOCK_MONOTONIC),
+                .data = ARENA_NEW(a, job_data, n),
+                .trained = ARENA_NEW(a, const task_set *, n),
+                .optim_run = ARENA_NEW(a, optim_run, n),
+                .cursor = ARENA_NEW(a, run_cursor, n),
+                .result = ARENA_NEW(a, step_result, n),
+                .journal = ARENA_NEW(a, journal *, n),
+                .timed_out = ARENA_NEW(a, bool, n)};
+    w.checkpoint_s = w.start_s;
+    status s = open_data(&w, e);
+    if (!s && !(w.trainer = trainer_new(a, &w.job, options->backend, w.trained, e))) s = e->code;
+    if (!s) resume(&w);
+    if (!s) s = open_journals(&w, e);
+    if (!s) s = train(&w, e);
+    if (!s) s = finish(&w, e);
+    for (int r = 0; r < n; r++) {
+        if (!w.journal[r]) continue;
+        if (s && s != STATUS_INTERRUPTED) end_run(&w, r, RUN_FAILED, e->text);
+        error closing = {0};
+        if (journal_close(w.journal[r], &closing) && !s)
+            s = error_set(e, closing.code, "%s", closing.text);
+    }
+    trainer_free(w.trainer);
+    arena_free(a);
+    return s;
+}

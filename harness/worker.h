@@ -1,0 +1,29 @@
+/* worker.h - the process that trains one pack: journal, validation, checkpoints, signals. */
+#pragma once
+#include "job.h"
+#include "kernels/core/backend.h"
+
+/* Folders beside the database; each exists or is created. */
+typedef struct home {
+    const char *journal, *log, *checkpoint;
+} home;
+
+/* What a worker tells the scheduler now and then, through a pipe; small enough to be atomic. */
+typedef struct progress {
+    long step, steps;
+    double loss, token_acc; /* of the first run of the pack, since the last message */
+} progress;
+
+typedef struct worker_options {
+    home home;
+    const backend *backend;
+    int progress_fd;              /* -1: nobody listens */
+    const char *environment_json; /* provenance of this attempt */
+    const long *attempt;          /* [R] number of this attempt of each run, from 1 */
+} worker_options;
+
+/* Trains the pack to its end, or to the first SIGINT, SIGTERM, SIGUSR1 or SIGUSR2: then it
+ * checkpoints and returns STATUS_INTERRUPTED; a second signal ends the process at once. Every run's
+ * end is in its journal, diverged and timed-out ones too (these are results: STATUS_OK). Errors
+ * that end the pack are journaled as failed and returned. */
+status worker_run(const job *j, const worker_options *options, error *e);
