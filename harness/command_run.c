@@ -1,0 +1,92 @@
+/* command_run.c - mixgrid run: a grid from file to finished report. */
+#include "cli.h"
+#include "report/report.h"
+#include "schedule.h"
+
+#include <libgen.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct run_flags {
+    const char *db, *device, *only, *out, *retry;
+    long workers, pack;
+    bool dry_run, fail_fast, keep_going, no_report;
+} run_flags;
+
+static void print_outcome(const grid *g, const sweep_outcome *o) {
+    printf("%s: %ld cells: %ld done", g->experiment, o->cells, o->already + o->done);
+    if (o->already) printf(" (%ld before)", o->already);
+    if (o->diverged) printf(", %ld diverged", o->diverged);
+    if (o->timeout) printf(", %ld timed out", o->timeout);
+    if (o->failed) printf(", %ld failed", o->failed);
+    if (o->preempted) printf(", %ld interrupted", o->preempted);
+    printf("; %.1f s\n", o->wall_s);
+}
+
+static status write_report(arena *a, const run_flags *f, const grid *g, error *e) {
+    const char *folder =
+        f->out ? f->out
+               : arena_printf(a, "%s/report/%s", dirname(arena_text(a, f->db)), g->experiment);
+    status s = report_write(f->db, g->experiment, &(report_options){.out = folder}, stderr, e);
+    if (!s) printf("report: %s/index.html\n", folder);
+    return s;
+}
+
+static status run_grid(arena *a, const run_flags *f, const grid *g, error *e) {
+    const schedule_options options = {.db = f->db,
+                                      .device = f->device,
+                                      .workers = (int)f->workers,
+                                      .pack = (int)f->pack,
+                                      .retry_failed = f->retry != NULL,
+                                      .fail_fast = f->fail_fast,
+                                      .only = f->only};
+    if (f->dry_run) return schedule_dry_run(g, &options, e);
+    sweep_outcome outcome;
+    status s = schedule_run(g, &options, &outcome, e);
+    if (e->code) return s;
+    print_outcome(g, &outcome);
+    if (s == STATUS_INTERRUPTED) {
+        printf("interrupted: run the same command again, it goes on where it stopped\n");
+        return s;
+    }
+    if (outcome.failed || outcome.timeout)
+        printf("failed runs: mixgrid query --preset failed --db %s; again: --retry failed\n",
+               f->db);
+    if (f->no_report || outcome.already + outcome.done + outcome.diverged == 0) return s;
+    status reported = write_report(a, f, g, e);
+    return reported ? reported : s;
+}
+
+status command_run(int argc, char **argv, error *e) {
+    arena *a = arena_new();
+    run_flags f = {.db = default_db, .device = "auto", .pack = 1};
+    const cli_option options[] = {
+        {"db", CLI_TEXT, &f.db, "FILE", "results database (default out/results.db)"},
+        {"workers", CLI_COUNT, &f.workers, "N", "processes at a time (default: one per processor)"},
+        {"device", CLI_TEXT, &f.device, "NAME", "auto, cpu, cpu-v3, cpu-v4 or f64"},
+        {"pack", CLI_COUNT, &f.pack, "N", "runs that may share one process and tape (default 1)"},
+        {"dry-run", CLI_FLAG, &f.dry_run, NULL, "print cells, memory and time, run nothing"},
+        {"only", CLI_TEXT, &f.only, "TEXT", "only cells whose label contains this"},
+        {"retry", CLI_TEXT, &f.retry, "failed", "run failed and timed-out cells again"},
+        {"fail-fast", CLI_FLAG, &f.fail_fast, NULL, "stop the sweep at the first failure"},
+        {"keep-going", CLI_FLAG, &f.keep_going, NULL, "go on after a failure (the default)"},
+        {"out", CLI_TEXT, &f.out, "DIR", "folder of the report"},
+        {"no-report", CLI_FLAG, &f.no_report, NULL, "do not write the report"},
+    };
+    cli_texts words = {0};
+    status s = CLI_PARSE(a, argc, argv, options, &words, e);
+    if (!s && !words.n)
+        s = error_set(e, STATUS_USAGE,
+                      "mixgrid run needs a grid file, such as experiments/quickstart.yaml.");
+    if (!s && f.retry && strcmp(f.retry, "failed"))
+        s = error_set(e, STATUS_USAGE, "--retry takes the word failed, not %s.", f.retry);
+    if (!s) {
+        diag *d = diag_new(a);
+        const grid *g =
+            grid_load(a, catalog_schema(), words.text[0], words.text + 1, words.n - 1, d);
+        diag_print(d, stderr);
+        s = g ? run_grid(a, &f, g, e) : STATUS_USAGE;
+    }
+    arena_free(a);
+    return s;
+}

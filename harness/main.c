@@ -1,0 +1,30 @@
+/* main.c - finds the command, prints the one sentence when it fails. */
+#include "cli.h"
+#include "suggest.h"
+
+#include <stdio.h>
+#include <string.h>
+
+int main(int argc, char **argv) {
+    error e = {0};
+    status s;
+    const char *name = argc > 1 ? argv[1] : "help";
+    if (!strcmp(name, "--help") || !strcmp(name, "-h")) name = "help";
+    if (!strcmp(name, "--version")) name = "doctor";
+    const command *c = command_find(name);
+    if (c) {
+        char *only_name[] = {(char *)c->name, NULL};
+        s = argc > 1 ? c->run(argc - 1, argv + 1, &e) : c->run(1, only_name, &e);
+    } else {
+        const char *names[64];
+        for (int i = 0; i < n_commands; i++) names[i] = commands[i].name;
+        const char *near = suggest_name(name, names, n_commands);
+        s = error_set(&e, STATUS_USAGE, "there is no command %s%s%s; see mixgrid help.", name,
+                      near ? ", did you mean " : "", near ? near : "");
+    }
+    fflush(stdout);
+    if (ferror(stdout) && !s)
+        s = error_set(&e, STATUS_ENVIRONMENT, "could not write to standard output.");
+    if (e.code && e.text[0]) fprintf(stderr, "mixgrid: error: %s\n", e.text);
+    return (int)s;
+}

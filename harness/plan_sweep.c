@@ -1,0 +1,81 @@
+/* plan_sweep.c - see plan_sweep.h. */
+#include "plan_sweep.h"
+
+#include "evaluate.h"
+#include "trainer.h"
+
+#include <string.h>
+
+enum { VALIDATIONS = 11 }; /* ten while training and the last one */
+
+status plan_pack(pack *p, const backend *b, error *e) {
+    arena *a = arena_new();
+    const config **cell = ARENA_NEW(a, const config *, p->n);
+    for (int i = 0; i < p->n; i++) cell[i] = p->cell[i]->config;
+    job j;
+    job_bind(&j, a, cell, p->n);
+    const task_facts *f = catalog_task_facts(cell[0], e);
+    model_cost cost;
+    size_t training = 0, evaluating = 0;
+    status s = f ? STATUS_OK : e->code;
+    if (!s) {
+        j.model.vocab = f->vocab;
+        j.model.max_time = f->max_time;
+        s = model_measure(&cost, &j.model, f->time, e);
+    }
+    if (!s) s = trainer_bytes(&training, &j, b, f->vocab, f->time, e);
+    if (!s) s = evaluate_bytes(&evaluating, &j, b, f->vocab, f->max_time, e);
+    if (!s) {
+        const long batches =
+            f->train_count ? (f->train_count + j.train.batch - 1) / j.train.batch : 0;
+        const double steps =
+            j.train.epochs > 0 ? j.train.epochs * (double)batches : (double)j.train.steps;
+        const double trained = steps * (double)j.train.batch * f->time * cost.flops_per_token,
+                     validated = VALIDATIONS / 3.0 * (double)f->eval_tokens * cost.flops_per_token;
+        p->mem_bytes = (double)(training + evaluating);
+        p->cost = p->n * (trained + validated);
+    }
+    arena_free(a);
+    return s;
+}
+
+static bool is_finished(run_state s) {
+    return s == RUN_DONE || s == RUN_DIVERGED || s == RUN_TIMEOUT;
+}
+
+static pack *pack_for(sweep_plan *plan, arena *a, const grid_cell *cell, int most) {
+    pack *last = plan->n ? &plan->pack[plan->n - 1] : NULL;
+    if (last && last->n < most && !strcmp(last->cell[0]->config->pack_key, cell->config->pack_key))
+        return last;
+    ARENA_GROW(a, plan->pack, plan->n, plan->cap);
+    pack *p = &plan->pack[plan->n++];
+    *p = (pack){.cell = ARENA_NEW(a, const grid_cell *, most), .attempt = ARENA_NEW(a, long, most)};
+    return p;
+}
+
+status plan_sweep(sweep_plan *out, arena *a, const grid *g, store *s, const backend *b,
+                  const plan_options *options, error *e) {
+    *out = (sweep_plan){0};
+    for (int i = 0; i < g->n; i++) {
+        const grid_cell *cell = &g->cell[i];
+        if (options->only && !strstr(cell->label, options->only)) continue;
+        out->cells++;
+        store_run known = {.state = RUN_PENDING};
+        if (s && store_run_get(s, cell->config->id, &known, e)) return e->code;
+        const bool failed = known.state == RUN_FAILED || known.state == RUN_TIMEOUT;
+        if (failed && !options->retry_failed) {
+            out->failed_before++;
+            continue;
+        }
+        if (is_finished(known.state) && !failed) {
+            out->already++;
+            continue;
+        }
+        pack *p = pack_for(out, a, cell, options->pack);
+        p->attempt[p->n] = known.attempts + 1;
+        p->cell[p->n++] = cell;
+    }
+    for (int i = 0; i < out->n; i++)
+        if (plan_pack(&out->pack[i], b, e)) return e->code;
+    return STATUS_OK;
+}

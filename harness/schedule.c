@@ -1,0 +1,424 @@
+/* schedule.c - one scheduler, several worker processes; the only writer of the database.
+ *
+ * A worker is a fork of the scheduler in a process group of its own, so that Ctrl-C in a terminal
+ * reaches the scheduler alone, which passes it on once. Its stderr goes to log/<run id>.log. */
+#include "schedule.h"
+
+#include "plan_sweep.h"
+#include "progress.h"
+#include "results/provenance.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { MAX_WORKERS = 256, POLL_MS = 100, IMPORT_S = 2, LOG_TAIL = 4096, MAX_CRASHES = 2 };
+
+typedef struct slot {
+    pid_t pid; /* 0: idle */
+    int pipe;
+    pack *pack;
+    double start_s;
+} slot;
+
+typedef struct sweep {
+    const grid *grid;
+    const schedule_options *options;
+    arena *arena;
+    home home;
+    const backend *backend;
+    const char *environment_json;
+    store *store;
+    sweep_plan plan;
+    pack **queue; /* packs still to run, in order */
+    int n_queue, cap_queue, next;
+    slot slot[MAX_WORKERS];
+    int slots;
+    double mem_free; /* bytes not promised to a worker */
+    progress_view *view;
+    sweep_outcome *out;
+    double cost_left, import_s;
+    long left;
+    bool stopping;
+} sweep;
+
+static volatile sig_atomic_t signals;
+
+static void on_signal(int number) {
+    (void)number;
+    signals++;
+}
+
+static double now_s(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+home home_of(arena *a, const char *db) {
+    const char *folder = dirname(arena_text(a, db));
+    return (home){arena_printf(a, "%s/journal", folder), arena_printf(a, "%s/log", folder),
+                  arena_printf(a, "%s/checkpoint", folder)};
+}
+
+static status make_folder(const char *path, error *e) {
+    if (!mkdir(path, 0777) || errno == EEXIST) return STATUS_OK;
+    return error_set(e, STATUS_ENVIRONMENT,
+                     "could not create the folder %s: %s; choose another place with --db.", path,
+                     strerror(errno));
+}
+
+static double available_memory(void) {
+    FILE *f = fopen("/proc/meminfo", "r");
+    char line[128];
+    double kib = 0;
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "MemAvailable: %lf", &kib) == 1) break;
+    if (f) fclose(f);
+    return kib > 0 ? kib * 1024 : 1e18; /* unknown: do not refuse */
+}
+
+/* ---- the worker's side of a fork ---- */
+
+static _Noreturn void become_worker(sweep *w, const pack *p, int progress_fd) {
+    setpgid(0, 0);
+    prctl(PR_SET_PDEATHSIG, SIGTERM); /* a worker never outlives its scheduler unseen */
+    for (int number = SIGINT; number <= SIGTERM; number++)
+        if (number == SIGINT || number == SIGTERM) signal(number, SIG_DFL);
+    arena *a = arena_new();
+    const char *path = arena_printf(a, "%s/%s.log", w->home.log, p->cell[0]->config->id);
+    int log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    dup2(null, STDIN_FILENO);
+    dup2(null, STDOUT_FILENO);
+    dup2(log >= 0 ? log : null, STDERR_FILENO);
+    const config **cell = ARENA_NEW(a, const config *, p->n);
+    for (int i = 0; i < p->n; i++) cell[i] = p->cell[i]->config;
+    job j;
+    job_bind(&j, a, cell, p->n);
+    const worker_options options = {.home = w->home,
+                                    .backend = w->backend,
+                                    .progress_fd = progress_fd,
+                                    .environment_json = w->environment_json,
+                                    .attempt = p->attempt};
+    error e = {0};
+    status s = worker_run(&j, &options, &e);
+    if (s && s != STATUS_INTERRUPTED) fprintf(stderr, "mixgrid: error: %s\n", e.text);
+    fflush(stderr);
+    _exit(s);
+}
+
+static status start_worker(sweep *w, int index, pack *p, error *e) {
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK))
+        return error_set(e, STATUS_ENVIRONMENT, "could not open a pipe to a worker: %s.",
+                         strerror(errno));
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid < 0) {
+        close(ends[0]);
+        close(ends[1]);
+        return error_set(e, STATUS_ENVIRONMENT,
+                         "could not start a worker process: %s; use fewer with --workers.",
+                         strerror(errno));
+    }
+    if (!pid) {
+        close(ends[0]);
+        become_worker(w, p, ends[1]);
+    }
+    close(ends[1]);
+    w->slot[index] = (slot){pid, ends[0], p, now_s()};
+    w->mem_free -= p->mem_bytes;
+    w->left -= p->n;
+    w->cost_left -= p->cost;
+    const char *label = p->n == 1 ? p->cell[0]->label
+                                  : arena_printf(w->arena, "%s (+%d)", p->cell[0]->label, p->n - 1);
+    progress_slot(w->view, index, label, p->cost, p->n);
+    return STATUS_OK;
+}
+
+/* ---- what became of a worker ---- */
+
+static void read_progress(sweep *w, int index) {
+    progress p;
+    while (read(w->slot[index].pipe, &p, sizeof p) == (ssize_t)sizeof p)
+        progress_update(w->view, index, &p);
+}
+
+static const char *log_tail(sweep *w, const char *run_id, char *text, size_t size) {
+    arena *a = arena_new();
+    FILE *f = fopen(arena_printf(a, "%s/%s.log", w->home.log, run_id), "r");
+    text[0] = 0;
+    if (f) {
+        if (fseek(f, -(long)(size - 1), SEEK_END)) rewind(f);
+        text[fread(text, 1, size - 1, f)] = 0;
+        fclose(f);
+    }
+    arena_free(a);
+    return text;
+}
+
+static void requeue(sweep *w, pack *p) {
+    ARENA_GROW(w->arena, w->queue, w->n_queue, w->cap_queue);
+    w->queue[w->n_queue++] = p;
+    w->left += p->n;
+    w->cost_left += p->cost;
+}
+
+/* A crash may be one bad run's: its pack is tried again run by run, a single run once more. */
+static bool retry_crashed(sweep *w, pack *p, error *e) {
+    if (w->stopping || p->crashes + 1 >= MAX_CRASHES) return false;
+    for (int i = 0; i < p->n; i++) {
+        pack *one = ARENA_NEW(w->arena, pack, 1);
+        *one = (pack){
+            .n = 1, .cell = &p->cell[i], .attempt = &p->attempt[i], .crashes = p->crashes + 1};
+        one->attempt[0]++;
+        if (plan_pack(one, w->backend, e)) return false;
+        requeue(w, one);
+    }
+    return true;
+}
+
+static void count(sweep *w, const grid_cell *cell, const store_run *run, double wall_s) {
+    sweep_outcome *out = w->out;
+    const bool bad = run->state == RUN_FAILED || run->state == RUN_TIMEOUT;
+    switch (run->state) {
+    case RUN_DONE: out->done++; break;
+    case RUN_DIVERGED: out->diverged++; break;
+    case RUN_TIMEOUT: out->timeout++; break;
+    case RUN_PREEMPTED: out->preempted++; break;
+    default: out->failed++; break;
+    }
+    progress_line(w->view, bad, "%s %s  %s  %.1f s%s%s", run_state_name[run->state], cell->label,
+                  arena_printf(w->arena, "%.12s", cell->config->id), wall_s,
+                  run->message[0] ? "  " : "", run->message);
+    if (bad) progress_line(w->view, true, "  log: %s/%s.log", w->home.log, cell->config->id);
+}
+
+static status settle(sweep *w, int index, int wait_status, error *e) {
+    slot *s = &w->slot[index];
+    pack *p = s->pack;
+    const double wall_s = now_s() - s->start_s;
+    const int signal_number = WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0,
+              exit_code = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : -1;
+    read_progress(w, index);
+    close(s->pipe);
+    *s = (slot){0};
+    w->mem_free += p->mem_bytes;
+    progress_slot(w->view, index, NULL, 0, 0);
+    const bool crashed = signal_number && !(w->stopping && signal_number == SIGKILL);
+    bool retried = false;
+    for (int i = 0; i < p->n; i++) {
+        const grid_cell *cell = p->cell[i];
+        store_run run;
+        if (store_import(w->store, w->home.journal, cell->config->id, e) ||
+            store_run_get(w->store, cell->config->id, &run, e))
+            return e->code;
+        if (run.state == RUN_RUNNING ||
+            run.state == RUN_PENDING) { /* it could not say how it ended */
+            char tail[LOG_TAIL], message[256];
+            run_state state = w->stopping ? RUN_PREEMPTED : RUN_FAILED;
+            if (signal_number)
+                snprintf(message, sizeof message, "its worker was ended by signal %d (%s).",
+                         signal_number, strsignal(signal_number));
+            else
+                snprintf(message, sizeof message, "its worker ended with exit code %d.", exit_code);
+            if (store_run_fail(w->store, w->home.journal, cell->config->id,
+                               config_json(w->arena, cell->config, CONFIG_IDENTITY), state,
+                               exit_code < 0 ? 0 : exit_code, signal_number, message,
+                               log_tail(w, p->cell[0]->config->id, tail, sizeof tail), e) ||
+                store_run_get(w->store, cell->config->id, &run, e))
+                return e->code;
+        }
+        if (crashed && run.state == RUN_FAILED) {
+            if (!retried && (retried = retry_crashed(w, p, e)))
+                progress_line(w->view, true, "%s %s, trying again", run.message, cell->label);
+            if (retried) continue;
+        }
+        count(w, cell, &run, wall_s);
+        if (run.state == RUN_FAILED && w->options->fail_fast) signals++;
+    }
+    return STATUS_OK;
+}
+
+static status reap(sweep *w, error *e) {
+    for (int i = 0; i < w->slots; i++) {
+        int wait_status;
+        if (w->slot[i].pid && waitpid(w->slot[i].pid, &wait_status, WNOHANG) == w->slot[i].pid &&
+            settle(w, i, wait_status, e))
+            return e->code;
+    }
+    return STATUS_OK;
+}
+
+/* ---- the loop ---- */
+
+static int running(const sweep *w) {
+    int n = 0;
+    for (int i = 0; i < w->slots; i++) n += w->slot[i].pid != 0;
+    return n;
+}
+
+static status refuse_too_large(sweep *w, pack *p, double total, error *e) {
+    char message[256];
+    snprintf(message, sizeof message,
+             "needs %.2f GiB of memory, this machine has %.2f GiB free; make the batch, length, "
+             "vocabulary or model smaller.",
+             p->mem_bytes / 0x1p30, total / 0x1p30);
+    for (int i = 0; i < p->n; i++) {
+        const grid_cell *cell = p->cell[i];
+        store_run run;
+        if (store_run_fail(w->store, w->home.journal, cell->config->id,
+                           config_json(w->arena, cell->config, CONFIG_IDENTITY), RUN_FAILED,
+                           STATUS_ENVIRONMENT, 0, message, "", e) ||
+            store_run_get(w->store, cell->config->id, &run, e))
+            return e->code;
+        count(w, cell, &run, 0);
+    }
+    w->left -= p->n;
+    w->cost_left -= p->cost;
+    return STATUS_OK;
+}
+
+static status launch(sweep *w, double total, error *e) {
+    for (int i = 0; i < w->slots && !w->stopping && w->next < w->n_queue; i++) {
+        if (w->slot[i].pid) continue;
+        pack *p = w->queue[w->next];
+        if (p->mem_bytes > total) {
+            w->next++;
+            i--;
+            if (refuse_too_large(w, p, total, e)) return e->code;
+            continue;
+        }
+        if (p->mem_bytes > w->mem_free) break; /* a worker will end and give memory back */
+        w->next++;
+        if (start_worker(w, i, p, e)) return e->code;
+    }
+    return STATUS_OK;
+}
+
+static void pass_on_signals(sweep *w) {
+    static int passed;
+    if (signals == passed) return;
+    passed = signals;
+    if (!w->stopping)
+        progress_line(
+            w->view, false,
+            "stopping: workers finish their step and checkpoint; once more to stop at once");
+    for (int i = 0; i < w->slots; i++)
+        if (w->slot[i].pid) kill(w->slot[i].pid, w->stopping ? SIGKILL : SIGTERM);
+    w->stopping = true;
+}
+
+/* Journals of running packs are imported now and then, so that status and queries see them. */
+static status import_running(sweep *w, error *e) {
+    if (now_s() - w->import_s < IMPORT_S) return STATUS_OK;
+    w->import_s = now_s();
+    for (int i = 0; i < w->slots; i++)
+        for (int k = 0; w->slot[i].pid && k < w->slot[i].pack->n; k++)
+            if (store_import(w->store, w->home.journal, w->slot[i].pack->cell[k]->config->id, e))
+                return e->code;
+    return STATUS_OK;
+}
+
+static status loop(sweep *w, error *e) {
+    const double total = w->mem_free;
+    status s = STATUS_OK;
+    while (!s && (running(w) || (w->next < w->n_queue && !w->stopping))) {
+        s = launch(w, total, e);
+        struct pollfd fds[MAX_WORKERS];
+        for (int i = 0; i < w->slots; i++)
+            fds[i] = (struct pollfd){.fd = w->slot[i].pid ? w->slot[i].pipe : -1, .events = POLLIN};
+        poll(fds, (nfds_t)w->slots, POLL_MS);
+        for (int i = 0; i < w->slots; i++)
+            if (w->slot[i].pid) read_progress(w, i);
+        pass_on_signals(w);
+        if (!s) s = reap(w, e);
+        if (!s) s = import_running(w, e);
+        const sweep_outcome *o = w->out;
+        progress_totals(w->view, o->already + o->done + o->diverged, running(w),
+                        o->failed + o->timeout, w->left, w->cost_left);
+        progress_draw(w->view, false);
+    }
+    if (s) /* the database cannot be written: stop the workers, their journals keep everything */
+        for (int i = 0; i < w->slots; i++)
+            if (w->slot[i].pid) {
+                kill(w->slot[i].pid, SIGTERM);
+                waitpid(w->slot[i].pid, NULL, 0);
+            }
+    return s;
+}
+
+static void catch_signals(void) {
+    struct sigaction action = {.sa_handler = on_signal};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGUSR2, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static status open_store(sweep *w, error *e) {
+    bool rebuild = false;
+    if (make_folder(dirname(arena_text(w->arena, w->options->db)), e) ||
+        make_folder(w->home.journal, e) || make_folder(w->home.log, e) ||
+        make_folder(w->home.checkpoint, e))
+        return e->code;
+    if (!(w->store = store_open(w->options->db, &rebuild, e))) return e->code;
+    long runs;
+    if (rebuild && store_import_all(w->store, w->home.journal, &runs, e)) return e->code;
+    store_cell *cells = ARENA_NEW(w->arena, store_cell, w->grid->n);
+    for (int i = 0; i < w->grid->n; i++) {
+        const grid_cell *c = &w->grid->cell[i];
+        cells[i] = (store_cell){c->config->id, config_json(w->arena, c->config, CONFIG_IDENTITY),
+                                c->label, c->axes_json};
+    }
+    return store_experiment(w->store, w->grid->experiment, w->grid->file, w->grid->spec_json, cells,
+                            w->grid->n, e);
+}
+
+status schedule_run(const grid *g, const schedule_options *options, sweep_outcome *out, error *e) {
+    arena *a = arena_new();
+    sweep w = {.grid = g,
+               .options = options,
+               .arena = a,
+               .home = home_of(a, options->db),
+               .out = out,
+               .mem_free = available_memory()};
+    const double start_s = now_s();
+    *out = (sweep_outcome){0};
+    signals = 0;
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    w.slots = options->workers ? options->workers : (int)processors;
+    if (w.slots > MAX_WORKERS) w.slots = MAX_WORKERS;
+    const plan_options plan = {options->only, options->retry_failed, options->pack};
+    status s = STATUS_OK;
+    if (!(w.backend = backend_find(options->device, e))) s = e->code;
+    if (!s) s = open_store(&w, e);
+    if (!s) s = plan_sweep(&w.plan, a, g, w.store, w.backend, &plan, e);
+    if (!s) {
+        w.environment_json = provenance_json(a, w.backend->name);
+        out->cells = w.plan.cells;
+        out->already = w.plan.already;
+        out->failed = w.plan.failed_before;
+        w.view = progress_new(a, w.slots, w.plan.cells);
+        for (int i = 0; i < w.plan.n; i++) requeue(&w, &w.plan.pack[i]);
+        catch_signals();
+        s = loop(&w, e);
+        progress_end(w.view);
+    }
+    store_close(w.store);
+    out->wall_s = now_s() - start_s;
+    arena_free(a);
+    if (s) return s;
+    if (w.stopping && !(options->fail_fast && out->failed)) return STATUS_INTERRUPTED;
+    return out->failed || out->timeout ? STATUS_RUNS_FAILED : STATUS_OK;
+}
