@@ -36,3 +36,11 @@ add_library(kernels STATIC ${core_sources}
     $<TARGET_OBJECTS:cpu_f64> $<TARGET_OBJECTS:cpu_v3> $<TARGET_OBJECTS:cpu_v4>)
 target_link_libraries(kernels PUBLIC flags)
 room_tests(kernels kernels)
+
+# Speed measurements, built only by name: cmake --build --preset release --target gemm_bench
+file(GLOB benches CONFIGURE_DEPENDS ${K}/bench/*_bench.c)
+foreach(file ${benches})
+    get_filename_component(name ${file} NAME_WE)
+    add_executable(${name} EXCLUDE_FROM_ALL ${file})
+    target_link_libraries(${name} PRIVATE kernels flags)
+endforeach()

@@ -3,16 +3,22 @@
 #pragma once
 #include <stddef.h>
 
-/* Rows of logits that head_fwd and head_bwd hold at a time: at most 1 MiB of floats, 8 to 64. */
-static inline int head_tile(int rows, int vocab) {
-    int tile = vocab > 0 ? (1 << 18) / vocab : 64;
-    tile = tile < 8 ? 8 : tile > 64 ? 64 : tile;
-    return tile < rows ? tile : rows;
+/* head_fwd and head_bwd take HEAD_TILE scored rows at a time and HEAD_BLOCK words of the
+ * vocabulary: the larger the tile, the fewer times w and dw are streamed through the caches. Bits
+ * depend on both. HEAD_LANES: a tile is padded to whole vectors of any build. */
+enum { HEAD_TILE = 64, HEAD_BLOCK = 256, HEAD_LANES = 16 };
+
+static inline int head_width(int rows) {
+    int tile = rows < HEAD_TILE ? rows : HEAD_TILE;
+    return (tile + HEAD_LANES - 1) / HEAD_LANES * HEAD_LANES;
 }
 
-/* A tile of logits, its rows of x, and their gradients. */
+static inline int head_blocks(int vocab) { return (vocab + HEAD_BLOCK - 1) / HEAD_BLOCK; }
+
+/* A tile of logits, the top of each row in each block, the tile's rows of x and their gradients. */
 static inline size_t head_work(int rows, int cols, int vocab) {
-    return (size_t)head_tile(rows, vocab) * ((size_t)vocab + 2 * (size_t)cols);
+    return (size_t)head_width(rows) *
+           ((size_t)vocab + (size_t)head_blocks(vocab) + 2 * (size_t)cols);
 }
 
 enum { ATTENTION_TILE = 64 }; /* queries and keys of a tile; own constant: bits depend on it */
