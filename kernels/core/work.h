@@ -23,8 +23,10 @@ static inline size_t head_work(int rows, int cols, int vocab) {
 
 enum { ATTENTION_TILE = 64 }; /* queries and keys of a tile; own constant: bits depend on it */
 
-/* Two score tiles and the gathered or accumulated rows of one tile of q, k, v, o. */
+/* Channels of a head as kernels pad them: whole vectors of every build. */
+static inline long attention_padded(int dim) { return (dim + 15) / 16 * 16; }
+
+/* Two score tiles, eight tiles of rows, and four numbers per query. */
 static inline size_t attention_work(int dim) {
-    return 2 * (size_t)ATTENTION_TILE * ATTENTION_TILE +
-           8 * (size_t)ATTENTION_TILE * ((size_t)dim + 2);
+    return ATTENTION_TILE * (2 * ATTENTION_TILE + 8 * (size_t)attention_padded(dim) + 4);
 }

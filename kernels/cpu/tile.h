@@ -1,0 +1,130 @@
+/* tile.h - products and transposes of small packed tiles, for kernels that work in cache.
+ *
+ * A tile is a row-major array whose rows, columns and stride are multiples of TILE_PAD, padded with
+ * zeros, so that no loop here has a remainder: callers round ranges outwards and ignore what comes
+ * out for the padding. Written with the compiler's vector type, as accumulators must stay in
+ * registers: per step of the inner dimension VECS loads and STRIP broadcasts feed VECS * STRIP
+ * multiply-adds. Unlike gemm nothing is packed and the caller picks the ranges, which is what
+ * makes skipping the masked half of causal products possible. */
+#pragma once
+#include "cpu.h"
+
+#include <stdbool.h>
+
+#ifdef __AVX512F__
+#    define VEC_BYTES 64
+enum { STRIP = 8 }; /* rows of a product computed together */
+#else
+#    define VEC_BYTES 32
+enum { STRIP = 4 };
+#endif
+enum { LANES = VEC_BYTES / sizeof(real), TILE_PAD = 16 };
+_Static_assert(LANES % STRIP == 0 && TILE_PAD % LANES == 0, "ranges could not be rounded outwards");
+
+typedef real vec __attribute__((vector_size(VEC_BYTES), may_alias, aligned(sizeof(real))));
+
+static inline long round_down(long n, long to) { return n / to * to; }
+static inline long round_up(long n, long to) { return (n + to - 1) / to * to; }
+
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+/* c[0:STRIP, 0:vecs LANES] (+)= a b with `inner` terms, in order. */
+ALWAYS_INLINE void strip_block(real *c, long c_row, const real *a, long a_row, long a_col,
+                               const real *b, long b_row, long inner, int vecs, bool add) {
+    vec sum[STRIP][2];
+    for (int i = 0; i < STRIP; i++)
+        for (int v = 0; v < vecs; v++)
+            sum[i][v] = add ? *(const vec *)(c + i * c_row + v * LANES) : (vec){0};
+    for (long k = 0; k < inner; k++) {
+        vec row[2];
+        for (int v = 0; v < vecs; v++) row[v] = *(const vec *)(b + k * b_row + v * LANES);
+        for (int i = 0; i < STRIP; i++)
+            for (int v = 0; v < vecs; v++) sum[i][v] += a[i * a_row + k * a_col] * row[v];
+    }
+    for (int i = 0; i < STRIP; i++)
+        for (int v = 0; v < vecs; v++) *(vec *)(c + i * c_row + v * LANES) = sum[i][v];
+}
+
+ALWAYS_INLINE void strip_cols(real *c, long c_row, const real *a, long a_row, long a_col,
+                              const real *b, long b_row, long cols, long inner, bool add) {
+    long j = 0;
+    for (; j + 2 * LANES <= cols; j += 2 * LANES)
+        strip_block(c + j, c_row, a, a_row, a_col, b + j, b_row, inner, 2, add);
+    if (j < cols) strip_block(c + j, c_row, a, a_row, a_col, b + j, b_row, inner, 1, add);
+}
+
+/* STRIP rows of c = a b: c [STRIP, cols], element (i,k) of a at a[i a_row + k a_col], b [inner,
+ * cols]. cols is a multiple of LANES, inner is any number. c overlaps neither a nor b. */
+static inline void strip_product(real *c, long c_row, const real *a, long a_row, long a_col,
+                                 const real *b, long b_row, long cols, long inner) {
+    strip_cols(c, c_row, a, a_row, a_col, b, b_row, cols, inner, false);
+}
+
+/* The same, added to c. */
+static inline void strip_product_add(real *c, long c_row, const real *a, long a_row, long a_col,
+                                     const real *b, long b_row, long cols, long inner) {
+    strip_cols(c, c_row, a, a_row, a_col, b, b_row, cols, inner, true);
+}
+
+/* tile [round_up(rows), padded] = scale x[rows, cols], zero elsewhere. x has stride x_row. */
+static inline void tile_gather(real *restrict tile, long padded, const real *restrict x, long x_row,
+                               long rows, long cols, real scale) {
+    const long end = round_up(rows, TILE_PAD);
+    for (long i = 0; i < end; i++) {
+        const long n = i < rows ? cols : 0;
+        SIMD for (long c = 0; c < n; c++) tile[i * padded + c] = x[i * x_row + c] * scale;
+        for (long c = n; c < padded; c++) tile[i * padded + c] = 0;
+    }
+}
+
+/* x[rows, cols] += tile. */
+static inline void tile_scatter_add(real *restrict x, long x_row, const real *restrict tile,
+                                    long padded, long rows, long cols) {
+    for (long i = 0; i < rows; i++)
+        SIMD for (long c = 0; c < cols; c++) x[i * x_row + c] += tile[i * padded + c];
+}
+
+/* Lanes of the vector that alternates between the first (second) halves of two vectors. */
+#ifdef REAL_IS_DOUBLE
+typedef int64_t lanes __attribute__((vector_size(VEC_BYTES)));
+#else
+typedef int32_t lanes __attribute__((vector_size(VEC_BYTES)));
+#endif
+#define PAIR(i) (i), LANES + (i)
+#if defined __AVX512F__ && !defined REAL_IS_DOUBLE
+#    define FIRST_HALVES PAIR(0), PAIR(1), PAIR(2), PAIR(3), PAIR(4), PAIR(5), PAIR(6), PAIR(7)
+#    define SECOND_HALVES                                                                          \
+        PAIR(8), PAIR(9), PAIR(10), PAIR(11), PAIR(12), PAIR(13), PAIR(14), PAIR(15)
+#elif defined REAL_IS_DOUBLE && !defined __AVX512F__
+#    define FIRST_HALVES  PAIR(0), PAIR(1)
+#    define SECOND_HALVES PAIR(2), PAIR(3)
+#else
+#    define FIRST_HALVES  PAIR(0), PAIR(1), PAIR(2), PAIR(3)
+#    define SECOND_HALVES PAIR(4), PAIR(5), PAIR(6), PAIR(7)
+#endif
+
+/* turned [cols, turned_row] = the transpose of tile [rows, padded], both sides rounded up to
+ * vectors. Blocks of LANES x LANES: interleaving row i with row i + LANES / 2 rotates the bits of
+ * (row, lane) by one place, so log2(LANES) rounds exchange row and lane. */
+static inline void tile_transpose(real *restrict turned, long turned_row, const real *restrict tile,
+                                  long padded, long rows, long cols) {
+    for (long i0 = 0; i0 < rows; i0 += LANES)
+        for (long c0 = 0; c0 < cols; c0 += LANES) {
+            vec a[LANES], b[LANES];
+#pragma GCC unroll 16
+            for (int i = 0; i < LANES; i++) a[i] = *(const vec *)(tile + (i0 + i) * padded + c0);
+#pragma GCC unroll 4
+            for (int round = 1; round < LANES; round *= 2) {
+#pragma GCC unroll 8
+                for (int i = 0; i < LANES / 2; i++) {
+                    b[2 * i] = __builtin_shuffle(a[i], a[i + LANES / 2], (lanes){FIRST_HALVES});
+                    b[2 * i + 1] =
+                        __builtin_shuffle(a[i], a[i + LANES / 2], (lanes){SECOND_HALVES});
+                }
+#pragma GCC unroll 16
+                for (int i = 0; i < LANES; i++) a[i] = b[i];
+            }
+#pragma GCC unroll 16
+            for (int i = 0; i < LANES; i++) *(vec *)(turned + (c0 + i) * turned_row + i0) = a[i];
+        }
+}
