@@ -9,23 +9,28 @@
 
 /* Sums vectorise only where reordering is allowed in words: SIMD_SUM(s) before a loop that adds to
  * s. The order is fixed by the build, so results repeat. */
-#define PRAGMA(text)    _Pragma(#text)
-#define SIMD            PRAGMA(omp simd)
-#define SIMD_SUM(names) PRAGMA(omp simd reduction(+ : names))
-#define SIMD_MAX(names) PRAGMA(omp simd reduction(max : names))
+#define PRAGMA(...)   _Pragma(#__VA_ARGS__)
+#define SIMD          PRAGMA(omp simd)
+#define SIMD_SUM(...) PRAGMA(omp simd reduction(+ : __VA_ARGS__))
+#define SIMD_MAX(...) PRAGMA(omp simd reduction(max : __VA_ARGS__))
 
 #ifdef REAL_IS_DOUBLE
 static inline real real_exp(real x) { return exp(x); }
 static inline real real_sqrt(real x) { return sqrt(x); }
 static inline real real_log(real x) { return log(x); }
 #else
-/* e^x in float: 2^n e^r with n = rint(x / ln 2), |r| <= ln 2 / 2, e^r by a degree 6 Taylor-Horner
- * form in two parts. Relative error below 2 ulp on [-87.3, 88.7]; 0 below, NaN stays NaN, and above
- * 88.7 it saturates at about 3.3e38 (overflow shows in the sums that use it). */
+/* e^x in float: 2^n e^r with n = rint(x / ln 2), |r| <= ln 2 / 2, e^r = 1 + r + r^2 P(r) with the
+ * degree 5 minimax P of Cephes expf (Moshier). n is rounded by adding 1.5 2^23, whose low bits are
+ * then n itself, so that no conversion to int can overflow. MEASURED_EXP
+ * 0 below -87.33 (where the result would be subnormal), infinity above 88.72, NaN stays NaN. */
 static inline float real_exp(float x) {
-    const float low = -87.33654f, high = 88.72f;
+    const float low = -87.33f, high = 88.72f, round = 0x1.8p23f;
     float c = x < low ? low : x > high ? high : x;
-    float n = rintf(c * 1.44269504f);
+    union {
+        float f;
+        uint32_t u;
+    } shifted = {c * 1.44269504f + round}, y;
+    float n = shifted.f - round;
     float r = (c - n * 0.693359375f) + n * 2.12194440e-4f;
     float p = 1.9875691500e-4f;
     p = p * r + 1.3981999507e-3f;
@@ -33,15 +38,10 @@ static inline float real_exp(float x) {
     p = p * r + 4.1665795894e-2f;
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r + 1.0f;
-    /* 2^n as a product of two powers, so that n = 128 does not overflow the exponent field */
-    int whole = (int)n, half = whole >> 1;
-    union {
-        int i;
-        float f;
-    } a = {(half + 127) << 23}, b = {(whole - half + 127) << 23};
-    float y = p * a.f * b.f;
-    return x < low ? 0.0f : y;
+    y.f = p * r * r + r + 1.0f;
+    y.u += shifted.u << 23;
+    y.f = x < low ? 0.0f : y.f;
+    return x <= high ? y.f : x * 0x1p127f; /* infinity, or the NaN itself */
 }
 static inline real real_sqrt(real x) { return sqrtf(x); }
 static inline real real_log(real x) { return logf(x); }

@@ -1,0 +1,231 @@
+/* conv.c - causal convolution along time, per channel or per group of channels; see kernels.def.
+ *
+ * Dilation is only a stride: times of one phase (t mod dilation) form a dense sequence whose rows
+ * are dilation * cols apart. On it, tiles of 4 rows x up to 4 lags are computed in one pass over
+ * the channels: 7 rows of x, 4 of taps and 4 of y are read for 16 multiply-adds, and y is written
+ * once per 4 lags. Bands of rows keep what a wide filter reads again in L1. Where lags reach before
+ * the start, rows are done one by one with the lags they have, so no term is ever multiplied by a
+ * made-up zero.
+ *
+ * dx is the same sum with time reversed: strides change sign. dw sums products of 4 rows at a time
+ * in time order. Taps shared by a group are spread to one per channel in a buffer on the stack, at
+ * most CHUNK channels at once. No transform methods: cost 2 width per element. */
+#include "cpu.h"
+
+enum { ROWS = 4, LAGS = 4, MAX_WIDTH = 64, CHUNK = 256, BAND = 4096 };
+#define INLINE static inline __attribute__((always_inline))
+
+/* y[r] = from[r] + sum_k w[k] x[r-k] over `n` channels for 4 rows r and `lags` (a constant, 1 to 4)
+ * lags k. Row r is at r * stride, also before x; from is y itself or the bias (from_stride 0). */
+INLINE void tile(real *y, const real *from, long from_stride, const real *x, long stride,
+                 const real *w, long w_stride, long n, const int lags) {
+    const real *w1 = w + w_stride, *w2 = w1 + w_stride, *w3 = w2 + w_stride;
+    const real *f1 = from + from_stride, *f2 = f1 + from_stride, *f3 = f2 + from_stride;
+    const real *x1 = x + stride, *x2 = x1 + stride, *x3 = x2 + stride;
+    const real *p1 = x - stride, *p2 = p1 - stride, *p3 = p2 - stride; /* past rows */
+    real *y1 = y + stride, *y2 = y1 + stride, *y3 = y2 + stride;
+    SIMD for (long c = 0; c < n; c++) {
+        real s0 = from[c] + w[c] * x[c], s1 = f1[c] + w[c] * x1[c];
+        real s2 = f2[c] + w[c] * x2[c], s3 = f3[c] + w[c] * x3[c];
+        if (lags > 1)
+            s0 += w1[c] * p1[c], s1 += w1[c] * x[c], s2 += w1[c] * x1[c], s3 += w1[c] * x2[c];
+        if (lags > 2)
+            s0 += w2[c] * p2[c], s1 += w2[c] * p1[c], s2 += w2[c] * x[c], s3 += w2[c] * x1[c];
+        if (lags > 3)
+            s0 += w3[c] * p3[c], s1 += w3[c] * p2[c], s2 += w3[c] * p1[c], s3 += w3[c] * x[c];
+        y[c] = s0, y1[c] = s1, y2[c] = s2, y3[c] = s3;
+    }
+}
+
+/* The same for one row. */
+INLINE void line(real *y, const real *from, const real *x, long stride, const real *w,
+                 long w_stride, long n, const int lags) {
+    const real *w1 = w + w_stride, *w2 = w1 + w_stride, *w3 = w2 + w_stride;
+    const real *p1 = x - stride, *p2 = p1 - stride, *p3 = p2 - stride;
+    SIMD for (long c = 0; c < n; c++) {
+        real s = from[c] + w[c] * x[c];
+        if (lags > 1) s += w1[c] * p1[c];
+        if (lags > 2) s += w2[c] * p2[c];
+        if (lags > 3) s += w3[c] * p3[c];
+        y[c] = s;
+    }
+}
+
+/* dw[k] += sum_r dy[r] x[r-k] for 4 rows and `lags` lags. */
+INLINE void tap_tile(real *dw, long dw_stride, const real *dy, const real *x, long stride, long n,
+                     const int lags) {
+    real *dw1 = dw + dw_stride, *dw2 = dw1 + dw_stride, *dw3 = dw2 + dw_stride;
+    const real *dy1 = dy + stride, *dy2 = dy1 + stride, *dy3 = dy2 + stride;
+    const real *x1 = x + stride, *x2 = x1 + stride, *x3 = x2 + stride;
+    const real *p1 = x - stride, *p2 = p1 - stride, *p3 = p2 - stride;
+    SIMD for (long c = 0; c < n; c++) {
+        const real d0 = dy[c], d1 = dy1[c], d2 = dy2[c], d3 = dy3[c];
+        dw[c] += d0 * x[c] + d1 * x1[c] + d2 * x2[c] + d3 * x3[c];
+        if (lags > 1) dw1[c] += d0 * p1[c] + d1 * x[c] + d2 * x1[c] + d3 * x2[c];
+        if (lags > 2) dw2[c] += d0 * p2[c] + d1 * p1[c] + d2 * x[c] + d3 * x1[c];
+        if (lags > 3) dw3[c] += d0 * p3[c] + d1 * p2[c] + d2 * p1[c] + d3 * x[c];
+    }
+}
+
+/* The same for one row. */
+INLINE void tap_line(real *dw, long dw_stride, const real *dy, const real *x, long stride, long n,
+                     const int lags) {
+    real *dw1 = dw + dw_stride, *dw2 = dw1 + dw_stride, *dw3 = dw2 + dw_stride;
+    const real *p1 = x - stride, *p2 = p1 - stride, *p3 = p2 - stride;
+    SIMD for (long c = 0; c < n; c++) {
+        dw[c] += dy[c] * x[c];
+        if (lags > 1) dw1[c] += dy[c] * p1[c];
+        if (lags > 2) dw2[c] += dy[c] * p2[c];
+        if (lags > 3) dw3[c] += dy[c] * p3[c];
+    }
+}
+
+/* Calls f with its last argument a constant. */
+#define WITH_LAGS(f, lags, ...)                                                                    \
+    switch (lags) {                                                                                \
+    case 1: f(__VA_ARGS__, 1); break;                                                              \
+    case 2: f(__VA_ARGS__, 2); break;                                                              \
+    case 3: f(__VA_ARGS__, 3); break;                                                              \
+    default: f(__VA_ARGS__, 4); break;                                                             \
+    }
+
+static long smaller(long a, long b) { return a < b ? a : b; }
+
+/* Rows that fit L1 three times over (x, y, dy), a multiple of ROWS. */
+static long band_rows(long n) {
+    long rows = BAND / n / ROWS * ROWS;
+    return rows < ROWS ? ROWS : rows;
+}
+
+/* y[q] (+)= sum_k w[k] x[q-k] for rows q in [0, rows); bias NULL: adds to y, else y starts as it.
+ * stride may be negative. */
+static void filter(real *y, const real *bias, const real *x, long stride, long rows, const real *w,
+                   long w_stride, int width, long n) {
+    const long band = band_rows(n);
+    for (long top = 0; top < rows; top += band) {
+        const long end = smaller(top + band, rows);
+        for (int k = 0; k < width && k < end; k += LAGS) {
+            const int lags = width - k < LAGS ? width - k : LAGS;
+            const real *wk = w + k * w_stride;
+            for (long q = top < k ? k : top; q < end;) {
+                real *yq = y + q * stride;
+                const real *xq = x + (q - k) * stride, *from = k || !bias ? yq : bias;
+                if (q + ROWS <= end && q - k >= lags - 1) {
+                    const long from_stride = k || !bias ? stride : 0;
+                    WITH_LAGS(tile, lags, yq, from, from_stride, xq, stride, wk, w_stride, n)
+                    q += ROWS;
+                } else {
+                    const int have = (int)smaller(lags, q - k + 1);
+                    WITH_LAGS(line, have, yq, from, xq, stride, wk, w_stride, n)
+                    q++;
+                }
+            }
+        }
+    }
+}
+
+/* dw[k] += sum_q dy[q] x[q-k]. */
+static void filter_taps(real *dw, long dw_stride, const real *dy, const real *x, long stride,
+                        long rows, int width, long n) {
+    const long band = band_rows(n);
+    for (long top = 0; top < rows; top += band) {
+        const long end = smaller(top + band, rows);
+        for (int k = 0; k < width && k < end; k += LAGS) {
+            const int lags = width - k < LAGS ? width - k : LAGS;
+            real *dwk = dw + k * dw_stride;
+            for (long q = top < k ? k : top; q < end;) {
+                const real *dyq = dy + q * stride, *xq = x + (q - k) * stride;
+                if (q + ROWS <= end && q - k >= lags - 1) {
+                    WITH_LAGS(tap_tile, lags, dwk, dw_stride, dyq, xq, stride, n)
+                    q += ROWS;
+                } else {
+                    const int have = (int)smaller(lags, q - k + 1);
+                    WITH_LAGS(tap_line, have, dwk, dw_stride, dyq, xq, stride, n)
+                    q++;
+                }
+            }
+        }
+    }
+}
+
+/* Rows of one phase; 0 when the sequence is shorter than the phase. */
+static long phase_rows(int time, int dilation, int phase) {
+    return phase < time ? (time - phase + dilation - 1) / dilation : 0;
+}
+
+/* Taps of channels [c0, c0 + n) of one run with a row of n per lag: spread[k,c] = w[k,g(c0+c)]. */
+static void spread_taps(real *spread, const real *w, long c0, long n, int width, int groups,
+                        long share) {
+    for (long k = 0; k < width; k++)
+        for (long c = 0; c < n; c++) spread[k * n + c] = w[k * groups + (c0 + c) / share];
+}
+
+/* dw[k,g(c0+c)] += gathered[k,c]. */
+static void gather_taps(real *dw, const real *gathered, long c0, long n, int width, int groups,
+                        long share) {
+    for (long k = 0; k < width; k++)
+        for (long c = 0; c < n;) {
+            const long end = smaller(n, ((c0 + c) / share + 1) * share - c0);
+            const real *from = gathered + k * n;
+            real sum = 0;
+            SIMD_SUM(sum) for (long i = c; i < end; i++) sum += from[i];
+            dw[k * groups + (c0 + c) / share] += sum;
+            c = end;
+        }
+}
+
+void K(conv_fwd)(real *y, const real *x, const real *w, const real *bias, int runs, int batch,
+                 int time, int cols, int width, int groups, int dilation) {
+    static const real zeros[CHUNK];
+    real spread[MAX_WIDTH * CHUNK];
+    const long share = cols / groups, stride = (long)dilation * cols;
+    for (long r = 0; r < runs; r++)
+        for (long c0 = 0; c0 < cols; c0 += CHUNK) {
+            const long n = smaller(CHUNK, cols - c0);
+            const real *wr = w + r * width * groups; /* [width, groups] */
+            const real *start = bias ? bias + r * cols + c0 : zeros;
+            if (share > 1) spread_taps(spread, wr, c0, n, width, groups, share);
+            const real *taps = share > 1 ? spread : wr + c0;
+            const long tap_stride = share > 1 ? n : groups;
+            for (long b = r * batch; b < (r + 1) * batch; b++)
+                for (int phase = 0; phase < dilation && phase < time; phase++) {
+                    const long at = (b * time + phase) * cols + c0;
+                    filter(y + at, start, x + at, stride, phase_rows(time, dilation, phase), taps,
+                           tap_stride, width, n);
+                }
+        }
+}
+
+void K(conv_bwd)(real *dx, real *dw, real *dbias, const real *dy, const real *x, const real *w,
+                 int runs, int batch, int time, int cols, int width, int groups, int dilation) {
+    real spread[MAX_WIDTH * CHUNK], gathered[MAX_WIDTH * CHUNK];
+    const long share = cols / groups, stride = (long)dilation * cols;
+    for (long r = 0; r < runs; r++)
+        for (long c0 = 0; c0 < cols; c0 += CHUNK) {
+            const long n = smaller(CHUNK, cols - c0);
+            const real *wr = w + r * width * groups;          /* [width, groups] */
+            real *dwr = dw ? dw + r * width * groups : NULL;  /* [width, groups] */
+            real *dbr = dbias ? dbias + r * cols + c0 : NULL; /* [n] of [cols] */
+            if (share > 1) spread_taps(spread, wr, c0, n, width, groups, share);
+            if (share > 1) memset(gathered, 0, sizeof(real) * (size_t)(width * n));
+            const real *taps = share > 1 ? spread : wr + c0;
+            real *taps_g = share > 1 ? gathered : dwr ? dwr + c0 : NULL;
+            const long tap_stride = share > 1 ? n : groups;
+            for (long b = r * batch; b < (r + 1) * batch; b++) {
+                for (int phase = 0; phase < dilation && phase < time; phase++) {
+                    const long rows = phase_rows(time, dilation, phase);
+                    const long at = (b * time + phase) * cols + c0, last = at + (rows - 1) * stride;
+                    if (dx)
+                        filter(dx + last, NULL, dy + last, -stride, rows, taps, tap_stride, width,
+                               n);
+                    if (dw)
+                        filter_taps(taps_g, tap_stride, dy + at, x + at, stride, rows, width, n);
+                }
+                for (long t = 0; dbias && t < time; t++) {
+                    const real *dyt = dy + (b * time + t) * cols + c0;
+                    SIMD for (long c = 0; c < n; c++) dbr[c] += dyt[c];
+                }
+            }
+            if (dw && share > 1) gather_taps(dwr, gathered, c0, n, width, groups, share);
+        }
+}

@@ -1,0 +1,57 @@
+/* layernorm.c - y = (x - mean) rstd w + bias (Ba, Kiros, Hinton 2016), rstd = 1 / sqrt(var + eps).
+ *
+ * Inputs: x [R,...,C], w [R,C], bias [R,C]. Output as x; aux: mean, rstd [R,...,2]. Reads arg.eps;
+ * var divides by C. With u = dy w, z = (x - mean) rstd: dx = rstd (u - mean(u) - z mean(u z)),
+ * dw = sum over rows of dy z, dbias = sum over rows of dy. Cost 8 per element. */
+#include "kernels/core/kernels.h"
+#include "kernels/core/op.h"
+
+static const char *shape(node *n) {
+    const tensor *x = n->in[0];
+    REQUIRE(x->rank >= 2, "x is not [runs, ..., cols]");
+    for (int i = 1; i < 3; i++)
+        REQUIRE(n->in[i]->rank == 2 && n->in[i]->dim[0] == x->dim[0] &&
+                    n->in[i]->dim[1] == tensor_last(x),
+                "w or bias is not [runs, cols of x]");
+    REQUIRE(n->arg.eps > 0, "eps is not positive");
+    tensor_like(n->out, x);
+    int dim[MAX_RANK];
+    for (int i = 0; i < x->rank; i++) dim[i] = x->dim[i];
+    dim[x->rank - 1] = 2;
+    tensor_shape(n->aux, x->rank, dim);
+    return NULL;
+}
+
+static void forward(const node *n, const kernels *k) {
+    const tensor *x = n->in[0];
+    k->layernorm_fwd(n->out->x, n->aux->x, x->x, n->in[1]->x, n->in[2]->x, x->dim[0],
+                     tensor_rows(x), tensor_last(x), n->arg.eps);
+}
+
+static void backward(const node *n, const kernels *k) {
+    const tensor *x = n->in[0], *w = n->in[1];
+    k->layernorm_bwd(x->g, w->g, n->in[2]->g, n->out->g, x->x, w->x, n->aux->x, x->dim[0],
+                     tensor_rows(x), tensor_last(x));
+}
+
+static double flops(const node *n) { return 8 * (double)n->out->n; }
+
+static const op_case cases[] = {
+    {.in = {{3, {2, 3, 5}}, {1, {5}}, {1, {5}}}, .arg = {.eps = 1e-5}},
+    {.in = {{1, {1}}, {1, {1}}, {1, {1}}}, .arg = {.eps = 1e-2}},
+    {.in = {{3, {1, 3, 33}, .lo = 4, .hi = 6}, {1, {33}}, {1, {33}}}, .arg = {.eps = 1e-5}},
+    {.in = {{3, {3, 11, 129}}, {1, {129}}, {1, {129}}}, .arg = {.eps = 1e-5}},
+};
+
+const op K(op_layernorm) = {
+    .name = "layernorm",
+    .math = "y = (x - mean) w / sqrt(var + eps) + bias",
+    .min_in = 3,
+    .max_in = 3,
+    .reads = READS_IN(0) | READS_IN(1) | READS_AUX,
+    .shape = shape,
+    .fwd = forward,
+    .bwd = backward,
+    .flops = flops,
+    OP_CASES(cases),
+};
