@@ -36,3 +36,8 @@ add_library(kernels STATIC ${core_sources}
     $<TARGET_OBJECTS:cpu_f64> $<TARGET_OBJECTS:cpu_v3> $<TARGET_OBJECTS:cpu_v4>)
 target_link_libraries(kernels PUBLIC flags)
 room_tests(kernels kernels)
+
+# Faulty kernels for the test of the checks see `real`, so they are built as kernels are.
+kernel_build(fault_f32 f32 FLOAT ${K}/test/fault_kernels.c)
+kernel_build(fault_f64 f64 DOUBLE ${K}/test/fault_kernels.c)
+target_sources(op_test PRIVATE $<TARGET_OBJECTS:fault_f32> $<TARGET_OBJECTS:fault_f64>)
