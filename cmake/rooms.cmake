@@ -1,13 +1,12 @@
 # rooms.cmake - how a room of the tree becomes a library, its tests, and its generated lists.
 
-option(PLANT_FAULTS "build with planted faults: the checks must fail" OFF)
 option(COVERAGE "build with gcov counters" OFF)
 set(SANITIZE "" CACHE STRING "value of -fsanitize=, empty for none")
 
 add_library(flags INTERFACE)
 target_compile_features(flags INTERFACE c_std_17)
 target_include_directories(flags INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR}/gen)
-target_compile_definitions(flags INTERFACE _GNU_SOURCE $<$<BOOL:${PLANT_FAULTS}>:PLANT_FAULTS>)
+target_compile_definitions(flags INTERFACE _GNU_SOURCE)
 target_compile_options(flags INTERFACE
     -std=c17 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wdouble-promotion
     -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Werror -g
@@ -45,11 +44,15 @@ function(room name)
     room_tests(${name} ${name})
 endfunction()
 
+# Beside X_test.c, sources X_*.c are its helpers.
 function(room_tests name)
     file(GLOB tests CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${name}/test/*_test.c)
     foreach(test ${tests})
         get_filename_component(base ${test} NAME_WE)
-        add_executable(${base} ${test})
+        string(REGEX REPLACE "_test$" "" stem ${base})
+        file(GLOB helpers CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${name}/test/${stem}_*.c)
+        list(FILTER helpers EXCLUDE REGEX "_test\\.c$")
+        add_executable(${base} ${test} ${helpers})
         target_link_libraries(${base} PRIVATE ${ARGN} PkgConfig::CMOCKA flags)
         add_test(NAME ${base} COMMAND ${base} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
         set_tests_properties(${base} PROPERTIES TIMEOUT 600)

@@ -38,22 +38,27 @@ double schedule_at(const train_config *c, long step, long steps, long steps_per_
 size_t optim_bytes(const graph *g, int lanes) { return (size_t)(3 + lanes) * graph_param_bytes(g); }
 
 static void bind_update(optim *o) {
-    const int runs = o->runs, n_seg = o->model->n_param;
-    const int n = (int)((size_t)runs * o->model->param_n);
+    const int runs = o->runs, params = (int)o->model->param_n;
     graph *u = graph_new(o->arena, o->backend, runs);
-    tensor *p = graph_input(u, TENSOR_REAL, "param", DIM(n)),
-           *m = graph_input(u, TENSOR_REAL, "first", DIM(n)),
-           *v = graph_input(u, TENSOR_REAL, "second", DIM(n)),
-           *g = graph_input(u, TENSOR_REAL, "grad", DIM(o->lanes, n)),
-           *seg = graph_input(u, TENSOR_INT, "segments", DIM(n_seg, 3));
+    tensor *p = graph_input(u, TENSOR_REAL, "param", DIM(runs, params)),
+           *m = graph_input(u, TENSOR_REAL, "first", DIM(runs, params)),
+           *v = graph_input(u, TENSOR_REAL, "second", DIM(runs, params)),
+           *g = graph_input(u, TENSOR_REAL, "grad", DIM(runs, params)),
+           *seg = graph_input(u, TENSOR_INT, "segments", DIM(o->model->n_param, 3));
     o->hyper = graph_input(u, TENSOR_REAL, "hyper", DIM(runs, HYPER));
+    g->x = optim_grad(o, 0);
+    for (int i = 1; i < o->lanes; i++) { /* lane 0 += lane i, in place */
+        tensor *lane = graph_input(u, TENSOR_REAL, "lane", DIM(runs, params));
+        lane->x = optim_grad(o, i);
+        APPLY(u, add, IN(g, lane))->x = g->x;
+    }
     o->norm = APPLY(u, gradnorm, IN(g, seg));
     tensor *done = APPLY(u, adamw, IN(p, m, v, g, o->norm, o->hyper, seg));
     if (!done) BUG("%s", u->error.text);
     /* the big buffers are the optimizer's own; only the small ones are placed here */
-    p->x = o->param, m->x = o->first, v->x = o->second, g->x = o->grad;
+    p->x = o->param, m->x = o->first, v->x = o->second;
     seg->x = o->seg;
-    o->hyper->x = ARENA_NEW(o->arena, double, runs *HYPER);
+    o->hyper->x = ARENA_NEW(o->arena, double, runs * HYPER);
     o->norm->x = ARENA_NEW(o->arena, double, runs);
     o->update = u;
 }

@@ -44,3 +44,8 @@ foreach(file ${benches})
     add_executable(${name} EXCLUDE_FROM_ALL ${file})
     target_link_libraries(${name} PRIVATE kernels flags)
 endforeach()
+
+# Faulty kernels for the test of the checks see `real`, so they are built as kernels are.
+kernel_build(fault_f32 f32 FLOAT ${K}/test/fault_kernels.c)
+kernel_build(fault_f64 f64 DOUBLE ${K}/test/fault_kernels.c)
+target_sources(op_test PRIVATE $<TARGET_OBJECTS:fault_f32> $<TARGET_OBJECTS:fault_f64>)
