@@ -108,11 +108,11 @@ static tensor *embed(model *m, const model_spec *spec, tensor *table) {
     return m->rate ? APPLY_WITH(g, dropout, IN(x, m->embed_rate, m->key, m->tick), .site = 0) : x;
 }
 
-status model_build(model *out, arena *a, const backend *backend, const model_spec *spec, int runs,
+status model_build(model *out, arena *a, const backend *device, const model_spec *spec, int runs,
                    int batch, int time, bool dropout, head_mode head, error *e) {
     const model_config *c = &spec->common;
     const int cols = (int)c->d_model;
-    graph *g = graph_new(a, backend, runs);
+    graph *g = graph_new(a, device, runs);
     *out = (model){.g = g};
     add_inputs(out, runs, batch, time, dropout);
     const init normal = {INIT_NORMAL, c->init_std};
