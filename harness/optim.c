@@ -58,7 +58,7 @@ static void bind_update(optim *o) {
     /* the big buffers are the optimizer's own; only the small ones are placed here */
     p->x = o->param, m->x = o->first, v->x = o->second;
     seg->x = o->seg;
-    o->hyper->x = ARENA_NEW(o->arena, double, runs * HYPER);
+    o->hyper->x = ARENA_NEW(o->arena, double, runs *HYPER);
     o->norm->x = ARENA_NEW(o->arena, double, runs);
     o->update = u;
 }

@@ -4,6 +4,8 @@
 #include "kernels/core/rng.h"
 
 #include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { MAX_LANES = 4 }; /* own constant: the order of gradient sums depends on it */

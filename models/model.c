@@ -98,7 +98,7 @@ static void add_inputs(model *m, int runs, int batch, int time, bool dropout) {
 static tensor *embed(model *m, const model_spec *spec, tensor *table) {
     graph *g = m->g;
     const model_config *c = &spec->common;
-    tensor *x = APPLY(g, embed, IN(table, m->ids));
+    tensor *x = APPLY(g, embed, IN(m->ids, table));
     if (c->position == POSITION_SINUSOIDAL) x = APPLY(g, position, IN(x));
     if (c->position == POSITION_LEARNED) {
         tensor *rows = graph_param(g, "position", (init){INIT_NORMAL, c->init_std}, true,

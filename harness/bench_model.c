@@ -1,0 +1,125 @@
+/* bench_model.c - see bench_model.h. */
+#include "bench_model.h"
+
+#include "trainer.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { MAX_SAMPLES = 4096, WARM_UP = 3 };
+
+typedef struct noise { /* settings of the task below */
+    int time, vocab, scored;
+} noise;
+
+/* Random tokens, labels on evenly spread positions: what a recall task looks like to the machine.
+ */
+static void draw(const task_set *s, rng *g, task_example *x) {
+    const noise *n = s->config;
+    for (int t = 0; t < n->time; t++) {
+        x->ids[t] = (int)rng_below(g, (uint32_t)n->vocab);
+        const bool scored = (long)(t + 1) * n->scored / n->time != (long)t * n->scored / n->time;
+        x->labels[t] = scored ? (int)rng_below(g, (uint32_t)n->vocab) : -1;
+    }
+}
+
+static status open_noise(task_set *s, const task_options *options, error *e) {
+    (void)options;
+    (void)e;
+    const noise *n = s->config;
+    s->time = n->time;
+    s->vocab = n->vocab;
+    return STATUS_OK;
+}
+
+static const task noise_task = {
+    .name = "noise", .config_size = sizeof(noise), .open = open_noise, .draw = draw};
+
+static double now_s(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int by_value(const void *a, const void *b) {
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+status bench_steps(step_time *out, const job *j, const backend *b, int time, int scored,
+                   double seconds, error *e) {
+    arena *a = arena_new();
+    *out = (step_time){0};
+    const noise n = {time, j->model.vocab, scored};
+    const task_options options = {.val_count = 1, .test_count = 1};
+    const task_set *set = task_open(a, &noise_task, &n, &options, e), **sets;
+    sets = ARENA_NEW(a, const task_set *, j->runs);
+    optim_run *run = ARENA_NEW(a, optim_run, j->runs);
+    step_result *result = ARENA_NEW(a, step_result, j->runs);
+    for (int r = 0; r < j->runs; r++) {
+        sets[r] = set;
+        run[r] = (optim_run){1e-3, 0.1, true};
+    }
+    trainer *t = set ? trainer_new(a, j, b, sets, e) : NULL;
+    if (t) {
+        double *sample = ARENA_NEW(a, double, MAX_SAMPLES);
+        const double end = now_s() + seconds;
+        long step = 0;
+        while (out->steps < MAX_SAMPLES && (out->steps < 3 || now_s() < end)) {
+            const double from = now_s();
+            trainer_step(t, step, 1, run, result);
+            if (step++ >= WARM_UP) sample[out->steps++] = now_s() - from;
+        }
+        qsort(sample, (size_t)out->steps, sizeof *sample, by_value);
+        out->median_s = sample[out->steps / 2];
+        out->min_s = sample[0];
+        model_cost cost;
+        if (!model_measure(&cost, &j->model, time, e))
+            out->flops = cost.flops_per_token * (double)j->train.batch * time * j->runs;
+    }
+    trainer_free(t);
+    arena_free(a);
+    return e->code;
+}
+
+status bench_side_by_side(step_time *out, const job *j, const backend *b, int time, int scored,
+                          double seconds, int copies, error *e) {
+    int ends[2];
+    if (pipe(ends))
+        return error_set(e, STATUS_ENVIRONMENT, "could not open a pipe: %s.", strerror(errno));
+    fflush(NULL);
+    int started = 0;
+    for (; started < copies; started++) {
+        pid_t pid = fork();
+        if (pid < 0) break;
+        if (pid) continue;
+        step_time mine;
+        error failed = {0};
+        bool good = !bench_steps(&mine, j, b, time, scored, seconds, &failed);
+        good = good && write(ends[1], &mine, sizeof mine) == (ssize_t)sizeof mine;
+        _exit(!good);
+    }
+    close(ends[1]);
+    *out = (step_time){0};
+    step_time one;
+    int n = 0;
+    while (read(ends[0], &one, sizeof one) == (ssize_t)sizeof one) {
+        out->median_s += one.median_s;
+        out->min_s += one.min_s;
+        out->flops = one.flops;
+        out->steps += one.steps;
+        n++;
+    }
+    close(ends[0]);
+    while (started-- > 0) wait(NULL);
+    if (n < copies)
+        return error_set(e, STATUS_ENVIRONMENT, "%d of %d benchmark processes gave no result.",
+                         copies - n, copies);
+    out->median_s /= n;
+    out->min_s /= n;
+    return STATUS_OK;
+}

@@ -1,0 +1,20 @@
+/* bench_model.h - how long a training step takes, for `mixgrid bench` and for time estimates. */
+#pragma once
+#include "job.h"
+#include "kernels/core/backend.h"
+
+typedef struct step_time {
+    double median_s, min_s;
+    double flops; /* of one step: 3 x forward, all runs of the pack */
+    long steps;   /* measured */
+} step_time;
+
+/* Times whole training steps (data, forward, backward, optimizer) of a job on random data with
+ * `scored` labels per sequence for about `seconds`. The job's task is not opened: model.vocab and
+ * model.max_time must be set. */
+status bench_steps(step_time *out, const job *j, const backend *b, int time, int scored,
+                   double seconds, error *e);
+
+/* The same in `copies` processes at a time; the medians and minima are averaged over them. */
+status bench_side_by_side(step_time *out, const job *j, const backend *b, int time, int scored,
+                          double seconds, int copies, error *e);
