@@ -86,12 +86,10 @@ static status export(const task_set *s, split which, const task_flags *f, error 
     if (!result && mkdir(f->out, 0777) && errno != EEXIST)
         result = error_set(e, STATUS_ENVIRONMENT, "could not create the folder %s: %s.", f->out,
                            strerror(errno));
-    const long shape[2] = {f->count, s->time};
-    if (!result)
-        result = npy_write(arena_printf(a, "%s/inputs.npy", f->out), NPY_INT32, 2, shape, ids, e);
-    if (!result)
-        result =
-            npy_write(arena_printf(a, "%s/labels.npy", f->out), NPY_INT32, 2, shape, labels, e);
+    const npy inputs = {NPY_INT32, 2, {f->count, s->time}, ids},
+              targets = {NPY_INT32, 2, {f->count, s->time}, labels};
+    if (!result) result = npy_write(arena_printf(a, "%s/inputs.npy", f->out), &inputs, e);
+    if (!result) result = npy_write(arena_printf(a, "%s/labels.npy", f->out), &targets, e);
     if (!result)
         printf("wrote %ld examples of %d tokens to %s/inputs.npy and labels.npy\n", f->count,
                s->time, f->out);

@@ -1,7 +1,7 @@
 /* job.h - a pack: runs that share one tape and differ only in per-run settings. */
 #pragma once
 #include "models/model.h"
-#include "settings.h"
+#include "sections.h"
 #include "tasks/task.h"
 
 typedef struct run_setting {

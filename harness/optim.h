@@ -1,7 +1,7 @@
 /* optim.h - learning-rate schedules and the optimizer step over a flat parameter buffer. */
 #pragma once
 #include "kernels/core/backend.h"
-#include "settings.h"
+#include "sections.h"
 
 /* Learning rate of step 0 .. steps-1 as a share of the peak: linear warm-up, then constant, cosine
  * or linear down to min_lr. By epoch: the value of the first step of the epoch. */

@@ -1,4 +1,4 @@
-/* settings.h - sections "train" and "eval": how a run is trained and measured. */
+/* sections.h - sections "train" and "eval": how a run is trained and measured. */
 #pragma once
 #include "kernels/core/field.h"
 

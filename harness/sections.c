@@ -1,5 +1,5 @@
-/* settings.c - the field tables of "train" and "eval". */
-#include "settings.h"
+/* sections.c - the field tables of "train" and "eval". */
+#include "sections.h"
 
 #define TRAIN(member) offsetof(train_config, member)
 static const field train[] = {

@@ -1,0 +1,155 @@
+/* command_results.c - mixgrid status, query, show, report, rebuild: reading what was measured. */
+#include "cli.h"
+#include "report/report.h"
+#include "results/show.h"
+#include "results/summary.h"
+#include "schedule.h"
+
+#include <libgen.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static status find_format(query_format *out, const char *name, error *e) {
+    for (int i = 0; i < N_QUERY_FORMAT; i++)
+        if (!strcmp(name, query_format_name[i])) {
+            *out = (query_format)i;
+            return STATUS_OK;
+        }
+    return error_set(e, STATUS_USAGE, "--format is table, csv, json or markdown, not %s.", name);
+}
+
+static status refuse_words(const cli_texts *words, int most, const char *command_name, error *e) {
+    if (words->n <= most) return STATUS_OK;
+    return error_set(e, STATUS_USAGE, "mixgrid %s does not know what to do with %s; see --help.",
+                     command_name, words->text[most]);
+}
+
+status command_status(int argc, char **argv, error *e) {
+    arena *a = arena_new();
+    const char *db = default_db;
+    bool json = false;
+    const cli_option options[] = {
+        {"db", CLI_TEXT, &db, "FILE", "results database (default out/results.db)"},
+        {"json", CLI_FLAG, &json, NULL, "for scripts"},
+    };
+    cli_texts words = {0};
+    store *results = NULL;
+    status s = CLI_PARSE(a, argc, argv, options, &words, e);
+    if (!s) s = refuse_words(&words, 1, "status", e);
+    if (!s && !(results = store_open_readonly(db, e))) s = e->code;
+    if (!s)
+        s = summary_print(results, words.n ? words.text[0] : NULL, json ? QUERY_JSON : QUERY_TABLE,
+                          stdout, e);
+    store_close(results);
+    arena_free(a);
+    return s;
+}
+
+status command_query(int argc, char **argv, error *e) {
+    arena *a = arena_new();
+    const char *db = default_db, *preset = NULL, *name = "table";
+    bool list = false;
+    const cli_option options[] = {
+        {"db", CLI_TEXT, &db, "FILE", "results database (default out/results.db)"},
+        {"preset", CLI_TEXT, &preset, "NAME", "a query with a name, instead of SQL"},
+        {"list", CLI_FLAG, &list, NULL, "print the presets"},
+        {"format", CLI_TEXT, &name, "FORMAT", "table, csv, json or markdown"},
+    };
+    cli_texts words = {0};
+    query_format format = QUERY_TABLE;
+    status s = CLI_PARSE(a, argc, argv, options, &words, e);
+    if (!s) s = find_format(&format, name, e);
+    if (!s && list) {
+        for (int i = 0; i < n_query_preset; i++)
+            printf("%-12s %-8s %s\n", query_preset_table[i].name,
+                   query_preset_table[i].argument ? query_preset_table[i].argument : "",
+                   query_preset_table[i].help);
+    } else if (!s) {
+        if (preset && !query_preset_find(preset))
+            s = error_set(e, STATUS_USAGE,
+                          "there is no preset %s; mixgrid query --list prints them.", preset);
+        else if (!preset && !words.n)
+            s = error_set(e, STATUS_USAGE, "mixgrid query needs SQL, or --preset NAME.");
+        const int first = preset ? 0 : 1;
+        if (!s)
+            s = query_run(db, preset ? preset : words.text[0],
+                          words.n > first ? words.text[first] : NULL, format, stdout, e);
+    }
+    arena_free(a);
+    return s;
+}
+
+status command_show(int argc, char **argv, error *e) {
+    arena *a = arena_new();
+    const char *db = default_db;
+    bool json = false;
+    const cli_option options[] = {
+        {"db", CLI_TEXT, &db, "FILE", "results database (default out/results.db)"},
+        {"json", CLI_FLAG, &json, NULL, "for scripts"},
+    };
+    cli_texts words = {0};
+    store *results = NULL;
+    status s = CLI_PARSE(a, argc, argv, options, &words, e);
+    if (!s && words.n != 1)
+        s = error_set(e, STATUS_USAGE, "mixgrid show needs one run id, or the beginning of one.");
+    if (!s && !(results = store_open_readonly(db, e))) s = e->code;
+    if (!s) s = run_show(results, words.text[0], json, stdout, e);
+    store_close(results);
+    arena_free(a);
+    return s;
+}
+
+status command_report(int argc, char **argv, error *e) {
+    arena *a = arena_new();
+    const char *db = default_db, *out = NULL, *table = NULL, *name = "table";
+    bool no_figures = false;
+    const cli_option options[] = {
+        {"db", CLI_TEXT, &db, "FILE", "results database (default out/results.db)"},
+        {"out", CLI_TEXT, &out, "DIR", "folder (default: report/EXPERIMENT beside the database)"},
+        {"print", CLI_TEXT, &table, "TABLE", "print one table (main, by_length ...) instead"},
+        {"format", CLI_TEXT, &name, "FORMAT", "of --print: terminal, markdown, latex or csv"},
+        {"no-figures", CLI_FLAG, &no_figures, NULL, "tables only"},
+    };
+    cli_texts words = {0};
+    status s = CLI_PARSE(a, argc, argv, options, &words, e);
+    if (!s && words.n != 1)
+        s = error_set(e, STATUS_USAGE,
+                      "mixgrid report needs an experiment or its grid file; mixgrid status lists "
+                      "what %s holds.",
+                      db);
+    if (!s && table) {
+        table_format format;
+        s = table_format_find(&format, name, e);
+        if (!s) s = table_print(stdout, db, words.text[0], table, format, isatty(STDOUT_FILENO), e);
+    } else if (!s) {
+        const char *folder = out ? out
+                                 : arena_printf(a, "%s/report/%s", dirname(arena_text(a, db)),
+                                                report_name(a, words.text[0]));
+        s = report_write(db, words.text[0],
+                         &(report_options){.out = folder, .no_figures = no_figures}, stderr, e);
+        if (!s) printf("report: %s/index.html\n", folder);
+    }
+    arena_free(a);
+    return s;
+}
+
+status command_rebuild(int argc, char **argv, error *e) {
+    arena *a = arena_new();
+    const char *db = default_db;
+    const cli_option options[] = {
+        {"db", CLI_TEXT, &db, "FILE", "database to make; the journals are looked for beside it"},
+    };
+    cli_texts words = {0};
+    status s = CLI_PARSE(a, argc, argv, options, &words, e);
+    store *results = NULL;
+    bool damaged = false;
+    long runs = 0;
+    if (!s) s = refuse_words(&words, 0, "rebuild", e);
+    if (!s && !(results = store_open(db, &damaged, e))) s = e->code;
+    if (!s) s = store_import_all(results, home_of(a, db).journal, &runs, e);
+    if (!s) printf("%ld runs imported into %s\n", runs, db);
+    store_close(results);
+    arena_free(a);
+    return s;
+}
