@@ -43,6 +43,7 @@ foreach(file ${benches})
     get_filename_component(name ${file} NAME_WE)
     add_executable(${name} EXCLUDE_FROM_ALL ${file})
     target_link_libraries(${name} PRIVATE kernels flags)
+    target_compile_options(${name} PRIVATE ${kernel_options})
 endforeach()
 
 # Faulty kernels for the test of the checks see `real`, so they are built as kernels are.

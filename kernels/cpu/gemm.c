@@ -2,9 +2,10 @@
  *
  * c is cut into panels of PANEL columns (two vectors), k into blocks of at most BLOCK, rows into
  * strips of at most STRIP. A tile (strip x panel) keeps its sums in registers over one block of k:
- * per k two loads from b, and per row one broadcast from a and two multiply-adds. The block of b is
- * copied into a contiguous buffer of 32 KiB that stays in L1 for all strips (and is transposed on
- * the way where b is); a is read where it lies, as a broadcast does not care for strides.
+ * per k two loads from b, and per row one broadcast from a and two multiply-adds. Both are read
+ * where they lie: a broadcast does not care for strides, and copying a panel of b whose rows are
+ * contiguous was never faster on shapes of up to 1024. Only where columns of b run along k, and at
+ * the ragged last panel, the block is transposed or padded into a buffer of 32 KiB.
  *
  * Strips are evened out (64 rows are 13+13+13+13+12, not 4*14+8), for a thin tile waits for its own
  * multiply-adds. The last columns go through a buffer of one tile and are stored under a mask.
@@ -185,7 +186,7 @@ static void panel_product(int rows, int n, int inner, const real *a, long a_row,
     real part[STRIP * PANEL] __attribute__((aligned(64)));  /* [STRIP, PANEL] */
     int vectors = n > LANES ? 2 : 1, strips = (rows + STRIP - 1) / STRIP;
     bool whole = n == vectors * LANES;
-    if (strips > 2 || !whole || b_col != 1) {
+    if (!whole || b_col != 1) {
         for (int j = 0; j < n; j += LANES)
             pack(panel + j, inner, n - j < LANES ? n - j : LANES, b + j * b_col, b_row, b_col);
         b = panel;

@@ -63,31 +63,69 @@ static int take(scored *s, real *to, const real *x, const int *label, int at, in
     return at;
 }
 
+/* The lanes' largest logits over a block, at least `top`. All of a lane group's arrays are local
+ * and of constant length, so that the compiler keeps them in registers over the words. */
+static void lanes_max(real top[HEAD_LANES], const real *z, long width, int words) {
+    real m[HEAD_LANES];
+    memcpy(m, top, sizeof m);
+    for (long v = 0; v < words; v++)
+        SIMD for (int j = 0; j < HEAD_LANES; j++) m[j] =
+            z[v * width + j] > m[j] ? z[v * width + j] : m[j];
+    memcpy(top, m, sizeof m);
+}
+
+/* First word of a block at which a lane has its largest logit; best stays where none does. From the
+ * last word to the first, so that no step waits for a comparison of the one before. */
+static void lanes_find(int best[HEAD_LANES], const real *z, const real top[HEAD_LANES], long width,
+                       int from, int words) {
+    int at[HEAD_LANES];
+    memcpy(at, best, sizeof at);
+    for (int v = words - 1; v >= 0; v--)
+        SIMD for (int j = 0; j < HEAD_LANES; j++) at[j] =
+            z[v * width + j] == top[j] ? from + v : at[j];
+    memcpy(best, at, sizeof at);
+}
+
+/* z becomes e = exp(z - top); sum gets the lanes' sums of e. */
+static void lanes_exp(real sum[HEAD_LANES], real *z, const real top[HEAD_LANES], long width,
+                      int words) {
+    real s[HEAD_LANES] = {0}, t[HEAD_LANES];
+    memcpy(t, top, sizeof t);
+    for (long v = 0; v < words; v++) SIMD for (int j = 0; j < HEAD_LANES; j++) {
+            real e = real_exp(z[v * width + j] - t[j]);
+            z[v * width + j] = e;
+            s[j] += e;
+        }
+    memcpy(sum, s, sizeof s);
+}
+
 /* One block of logits z [words, width], the first being word `from`: updates best, top, sum and hit
  * and leaves exp(z - top) in z. */
-static void block_softmax(scored *restrict s, real *restrict z, int from, int words) {
+static void block_softmax(scored *s, real *z, int from, int words) {
     long width = s->width;
     for (long j = 0; j < s->n; j++)
         if (s->label[j] >= from && s->label[j] < from + words)
             s->hit[j] = z[(s->label[j] - from) * width + j];
-    for (long at = 0; at < width; at += HEAD_LANES)
-        SIMD for (long j = at; j < at + HEAD_LANES; j++) {
-            real top = s->top[j], sum = 0;
-            int best = s->best[j];
-            for (int v = 0; v < words; v++) {
-                real logit = z[v * width + j];
-                best = logit > top ? from + v : best;
-                top = logit > top ? logit : top;
-            }
-            for (int v = 0; v < words; v++) {
-                real e = real_exp(z[v * width + j] - top);
-                z[v * width + j] = e;
-                sum += e;
-            }
-            s->sum[j] = s->sum[j] * real_exp(s->top[j] - top) + sum;
-            s->top[j] = top;
-            s->best[j] = best;
+    for (long at = 0; at < width; at += HEAD_LANES) {
+        real top[HEAD_LANES], sum[HEAD_LANES];
+        memcpy(top, s->top + at, sizeof top);
+        lanes_max(top, z + at, width, words);
+        /* A tie with an earlier block must not move best, so look only where the top rose. */
+        bool rose = false;
+        for (int j = 0; j < HEAD_LANES; j++) rose |= top[j] > s->top[at + j];
+        if (rose) {
+            int best[HEAD_LANES];
+            memcpy(best, s->best + at, sizeof best);
+            lanes_find(best, z + at, top, width, from, words);
+            for (int j = 0; j < HEAD_LANES; j++)
+                if (top[j] > s->top[at + j]) s->best[at + j] = best[j];
         }
+        lanes_exp(sum, z + at, top, width, words);
+        SIMD for (int j = 0; j < HEAD_LANES; j++) {
+            s->sum[at + j] = s->sum[at + j] * real_exp(s->top[at + j] - top[j]) + sum[j];
+            s->top[at + j] = top[j];
+        }
+    }
 }
 
 /* All blocks of a tile. keep: z and tops of every block stay; otherwise block overwrites block. */
