@@ -52,7 +52,7 @@ static range keys_of(const meet *m, long i, long n) {
 /* The columns of the strip at key j that hold scores: whole vectors. */
 static range columns_of(const meet *m, long j) {
     range r = queries_of(m, round_down(j, STRIP), STRIP);
-    return (range){round_down(r.lo, LANES), round_up(r.hi, LANES)};
+    return (range){round_down(r.lo, TILE_LANES), round_up(r.hi, TILE_LANES)};
 }
 
 /* Scratch: tiles of TILE rows. The suffix _t marks transposed ones. */
@@ -182,12 +182,13 @@ static void forward_tile(real *o, real *lse, const real *q, const real *k, const
     for (long i = 0; i < TILE; i++) w->top[i] = START, w->total[i] = 0;
     for (long k0 = first_key_tile(h, q0); k0 <= q0; k0 += TILE) {
         const meet m = meet_at(h, q0, k0);
-        tile_gather(w->k, h->padded, k + k0 * h->row, h->row, m.keys, h->dim, 1);
-        tile_gather(w->v, h->padded, v + k0 * h->row, h->row, m.keys, h->dim, 1);
-        score_product(w->score, w->k, w->q_t, &m, h);
+        const long at = k0 * h->row;
+        const real *keys = tile_of(w->k, h->padded, k + at, h->row, m.keys, h->dim);
+        const real *values = tile_of(w->v, h->padded, v + at, h->row, m.keys, h->dim);
+        score_product(w->score, keys, w->q_t, &m, h);
         softmax_step(w, &m);
         rows_scale(w->sum, w->shrink, n, h->padded);
-        sum_keys(w->sum, w->score, w->v, &m, h->padded);
+        sum_keys(w->sum, w->score, values, &m, h->padded);
     }
     for (long i = 0; i < n; i++) {
         const real share = 1 / w->total[i];
@@ -213,11 +214,11 @@ static void backward_tile(real *dq, real *dk, real *dv, const real *dO, const re
     const long n = h->time - q0 < TILE ? h->time - q0 : TILE;
     tile_gather(w->q, h->padded, q + q0 * h->row, h->row, n, h->dim, h->scale);
     tile_transpose(w->q_t, TILE, w->q, h->padded, n, h->dim);
-    tile_gather(w->dO, h->padded, dO + q0 * h->row, h->row, n, h->dim, 1);
-    tile_transpose(w->dO_t, TILE, w->dO, h->padded, n, h->dim);
+    const real *dout = tile_of(w->dO, h->padded, dO + q0 * h->row, h->row, n, h->dim);
+    tile_transpose(w->dO_t, TILE, dout, h->padded, n, h->dim);
     for (long i = 0; i < TILE * h->padded; i++) w->sum[i] = 0;
     for (long i = 0; i < TILE; i++) {
-        const real *dO_row = w->dO + i * h->padded, *o_row = o + (q0 + i) * h->row;
+        const real *dO_row = dout + i * h->padded, *o_row = o + (q0 + i) * h->row;
         real dot = 0;
         if (i < n) SIMD_SUM(dot) for (long c = 0; c < h->dim; c++) dot += dO_row[c] * o_row[c];
         w->delta[i] = dot;
@@ -225,18 +226,19 @@ static void backward_tile(real *dq, real *dk, real *dv, const real *dO, const re
     }
     for (long k0 = first_key_tile(h, q0); k0 <= q0; k0 += TILE) {
         const meet m = meet_at(h, q0, k0);
-        tile_gather(w->k, h->padded, k + k0 * h->row, h->row, m.keys, h->dim, 1);
-        tile_gather(w->v, h->padded, v + k0 * h->row, h->row, m.keys, h->dim, 1);
-        score_product(w->score, w->k, w->q_t, &m, h);
-        score_product(w->dscore, w->v, w->dO_t, &m, h);
+        const long at = k0 * h->row;
+        const real *keys = tile_of(w->k, h->padded, k + at, h->row, m.keys, h->dim);
+        const real *values = tile_of(w->v, h->padded, v + at, h->row, m.keys, h->dim);
+        score_product(w->score, keys, w->q_t, &m, h);
+        score_product(w->dscore, values, w->dO_t, &m, h);
         for (long j = 0; j < m.keys; j++) {
-            const range at = columns_of(&m, j);
-            score_mask(w->score + j * TILE, &m, j, at);
-            softmax_back(w->score + j * TILE, w->dscore + j * TILE, w->lse, w->delta, at);
+            const range seen = columns_of(&m, j);
+            score_mask(w->score + j * TILE, &m, j, seen);
+            softmax_back(w->score + j * TILE, w->dscore + j * TILE, w->lse, w->delta, seen);
         }
-        if (dv) sum_queries(dv + k0 * h->row, w->strip, w->score, w->dO, &m, h);
-        if (dk) sum_queries(dk + k0 * h->row, w->strip, w->dscore, w->q, &m, h);
-        if (dq) sum_keys(w->sum, w->dscore, w->k, &m, h->padded);
+        if (dv) sum_queries(dv + at, w->strip, w->score, dout, &m, h);
+        if (dk) sum_queries(dk + at, w->strip, w->dscore, w->q, &m, h);
+        if (dq) sum_keys(w->sum, w->dscore, keys, &m, h->padded);
     }
     if (!dq) return;
     for (long i = 0; i < n; i++)

@@ -12,49 +12,50 @@
 #include <stdbool.h>
 
 #ifdef __AVX512F__
-#    define VEC_BYTES 64
+#    define TILE_BYTES 64
 enum { STRIP = 8 }; /* rows of a product computed together */
 #else
-#    define VEC_BYTES 32
+#    define TILE_BYTES 32
 enum { STRIP = 4 };
 #endif
-enum { LANES = VEC_BYTES / sizeof(real), TILE_PAD = 16 };
-_Static_assert(LANES % STRIP == 0 && TILE_PAD % LANES == 0, "ranges could not be rounded outwards");
+enum { TILE_LANES = TILE_BYTES / sizeof(real), TILE_PAD = 16 };
+_Static_assert(TILE_LANES % STRIP == 0 && TILE_PAD % TILE_LANES == 0,
+               "ranges could not be rounded outwards");
 
-typedef real vec __attribute__((vector_size(VEC_BYTES), may_alias, aligned(sizeof(real))));
+typedef real vec __attribute__((vector_size(TILE_BYTES), may_alias, aligned(sizeof(real))));
 
 static inline long round_down(long n, long to) { return n / to * to; }
 static inline long round_up(long n, long to) { return (n + to - 1) / to * to; }
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
-/* c[0:STRIP, 0:vecs LANES] (+)= a b with `inner` terms, in order. */
+/* c[0:STRIP, 0:vecs TILE_LANES] (+)= a b with `inner` terms, in order. */
 ALWAYS_INLINE void strip_block(real *c, long c_row, const real *a, long a_row, long a_col,
                                const real *b, long b_row, long inner, int vecs, bool add) {
     vec sum[STRIP][2];
     for (int i = 0; i < STRIP; i++)
         for (int v = 0; v < vecs; v++)
-            sum[i][v] = add ? *(const vec *)(c + i * c_row + v * LANES) : (vec){0};
+            sum[i][v] = add ? *(const vec *)(c + i * c_row + v * TILE_LANES) : (vec){0};
     for (long k = 0; k < inner; k++) {
         vec row[2];
-        for (int v = 0; v < vecs; v++) row[v] = *(const vec *)(b + k * b_row + v * LANES);
+        for (int v = 0; v < vecs; v++) row[v] = *(const vec *)(b + k * b_row + v * TILE_LANES);
         for (int i = 0; i < STRIP; i++)
             for (int v = 0; v < vecs; v++) sum[i][v] += a[i * a_row + k * a_col] * row[v];
     }
     for (int i = 0; i < STRIP; i++)
-        for (int v = 0; v < vecs; v++) *(vec *)(c + i * c_row + v * LANES) = sum[i][v];
+        for (int v = 0; v < vecs; v++) *(vec *)(c + i * c_row + v * TILE_LANES) = sum[i][v];
 }
 
 ALWAYS_INLINE void strip_cols(real *c, long c_row, const real *a, long a_row, long a_col,
                               const real *b, long b_row, long cols, long inner, bool add) {
     long j = 0;
-    for (; j + 2 * LANES <= cols; j += 2 * LANES)
+    for (; j + 2 * TILE_LANES <= cols; j += 2 * TILE_LANES)
         strip_block(c + j, c_row, a, a_row, a_col, b + j, b_row, inner, 2, add);
     if (j < cols) strip_block(c + j, c_row, a, a_row, a_col, b + j, b_row, inner, 1, add);
 }
 
 /* STRIP rows of c = a b: c [STRIP, cols], element (i,k) of a at a[i a_row + k a_col], b [inner,
- * cols]. cols is a multiple of LANES, inner is any number. c overlaps neither a nor b. */
+ * cols]. cols is a multiple of TILE_LANES, inner is any number. c overlaps neither a nor b. */
 static inline void strip_product(real *c, long c_row, const real *a, long a_row, long a_col,
                                  const real *b, long b_row, long cols, long inner) {
     strip_cols(c, c_row, a, a_row, a_col, b, b_row, cols, inner, false);
@@ -66,15 +67,26 @@ static inline void strip_product_add(real *c, long c_row, const real *a, long a_
     strip_cols(c, c_row, a, a_row, a_col, b, b_row, cols, inner, true);
 }
 
-/* tile [round_up(rows), padded] = scale x[rows, cols], zero elsewhere. x has stride x_row. */
-static inline void tile_gather(real *restrict tile, long padded, const real *restrict x, long x_row,
-                               long rows, long cols, real scale) {
+/* tile [round_up(rows), padded] = scale x[rows, cols], zero elsewhere. x has stride x_row. Kept out
+ * of line and uncloned: where scale is known to be 1, the loop would become a memcpy call per row.
+ */
+static __attribute__((noinline, noclone)) void tile_gather(real *restrict tile, long padded,
+                                                           const real *restrict x, long x_row,
+                                                           long rows, long cols, real scale) {
     const long end = round_up(rows, TILE_PAD);
     for (long i = 0; i < end; i++) {
         const long n = i < rows ? cols : 0;
         SIMD for (long c = 0; c < n; c++) tile[i * padded + c] = x[i * x_row + c] * scale;
         for (long c = n; c < padded; c++) tile[i * padded + c] = 0;
     }
+}
+
+/* x[rows, cols] as a tile: x itself where it lies like one already, else gathered into `room`. */
+static inline const real *tile_of(real *room, long padded, const real *x, long x_row, long rows,
+                                  long cols) {
+    if (x_row == padded && cols == padded && rows % TILE_PAD == 0) return x;
+    tile_gather(room, padded, x, x_row, rows, cols, 1);
+    return room;
 }
 
 /* x[rows, cols] += tile. */
@@ -86,11 +98,11 @@ static inline void tile_scatter_add(real *restrict x, long x_row, const real *re
 
 /* Lanes of the vector that alternates between the first (second) halves of two vectors. */
 #ifdef REAL_IS_DOUBLE
-typedef int64_t lanes __attribute__((vector_size(VEC_BYTES)));
+typedef int64_t lanes __attribute__((vector_size(TILE_BYTES)));
 #else
-typedef int32_t lanes __attribute__((vector_size(VEC_BYTES)));
+typedef int32_t lanes __attribute__((vector_size(TILE_BYTES)));
 #endif
-#define PAIR(i) (i), LANES + (i)
+#define PAIR(i) (i), TILE_LANES + (i)
 #if defined __AVX512F__ && !defined REAL_IS_DOUBLE
 #    define FIRST_HALVES PAIR(0), PAIR(1), PAIR(2), PAIR(3), PAIR(4), PAIR(5), PAIR(6), PAIR(7)
 #    define SECOND_HALVES                                                                          \
@@ -104,27 +116,31 @@ typedef int32_t lanes __attribute__((vector_size(VEC_BYTES)));
 #endif
 
 /* turned [cols, turned_row] = the transpose of tile [rows, padded], both sides rounded up to
- * vectors. Blocks of LANES x LANES: interleaving row i with row i + LANES / 2 rotates the bits of
- * (row, lane) by one place, so log2(LANES) rounds exchange row and lane. */
+ * vectors. Blocks of TILE_LANES x TILE_LANES: interleaving row i with row i + TILE_LANES / 2
+ * rotates the bits of (row, lane) by one place, so log2(TILE_LANES) rounds exchange row and lane.
+ */
 static inline void tile_transpose(real *restrict turned, long turned_row, const real *restrict tile,
                                   long padded, long rows, long cols) {
-    for (long i0 = 0; i0 < rows; i0 += LANES)
-        for (long c0 = 0; c0 < cols; c0 += LANES) {
-            vec a[LANES], b[LANES];
+    for (long i0 = 0; i0 < rows; i0 += TILE_LANES)
+        for (long c0 = 0; c0 < cols; c0 += TILE_LANES) {
+            vec a[TILE_LANES], b[TILE_LANES];
 #pragma GCC unroll 16
-            for (int i = 0; i < LANES; i++) a[i] = *(const vec *)(tile + (i0 + i) * padded + c0);
+            for (int i = 0; i < TILE_LANES; i++)
+                a[i] = *(const vec *)(tile + (i0 + i) * padded + c0);
 #pragma GCC unroll 4
-            for (int round = 1; round < LANES; round *= 2) {
+            for (int round = 1; round < TILE_LANES; round *= 2) {
 #pragma GCC unroll 8
-                for (int i = 0; i < LANES / 2; i++) {
-                    b[2 * i] = __builtin_shuffle(a[i], a[i + LANES / 2], (lanes){FIRST_HALVES});
+                for (int i = 0; i < TILE_LANES / 2; i++) {
+                    b[2 * i] =
+                        __builtin_shuffle(a[i], a[i + TILE_LANES / 2], (lanes){FIRST_HALVES});
                     b[2 * i + 1] =
-                        __builtin_shuffle(a[i], a[i + LANES / 2], (lanes){SECOND_HALVES});
+                        __builtin_shuffle(a[i], a[i + TILE_LANES / 2], (lanes){SECOND_HALVES});
                 }
 #pragma GCC unroll 16
-                for (int i = 0; i < LANES; i++) a[i] = b[i];
+                for (int i = 0; i < TILE_LANES; i++) a[i] = b[i];
             }
 #pragma GCC unroll 16
-            for (int i = 0; i < LANES; i++) *(vec *)(turned + (c0 + i) * turned_row + i0) = a[i];
+            for (int i = 0; i < TILE_LANES; i++)
+                *(vec *)(turned + (c0 + i) * turned_row + i0) = a[i];
         }
 }

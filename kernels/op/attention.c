@@ -52,9 +52,9 @@ static const op_case cases[] = {
     {QKV(1, 1, 1), .arg = {.heads = 1, .alibi = 1}},
     {QKV(2, 33, 6), .arg = {.heads = 2, .scale = 0.7}},
     {QKV(1, 33, 33), .arg = {.heads = 3, .alibi = 1}},
-    {QKV(1, 65, 9), .arg = {.heads = 3, .window = 5}},
-    {QKV(1, 129, 3), .arg = {.heads = 1, .window = 64, .alibi = 1}},
-    {QKV(1, 67, 17), .arg = {.heads = 1, .window = 1}},
+    {QKV(1, 65, 3), .arg = {.heads = 3, .window = 5}},
+    {QKV(1, 129, 1), .arg = {.heads = 1, .window = 64, .alibi = 1}},
+    {QKV(1, 67, 2), .arg = {.heads = 1, .window = 1}},
     {QKV(1, 12, 129), .arg = {.heads = 3, .window = 33}},
 };
 

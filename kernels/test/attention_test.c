@@ -155,12 +155,12 @@ static const backend *runnable(int i) {
 
 static void tiled_equals_plain(void **state) {
     (void)state;
-    static const int times[] = {1, 63, 64, 65, 130}, windows[] = {0, 1, 5, 64},
+    static const int times[] = {1, 63, 64, 65, 130}, windows[] = {0, 1, 5, 64, 66},
                      dims[] = {1, 8, 33, 64};
     for (int i = 0; backend_at(i); i++)
-        for (int c = 0; runnable(i) && c < 5 * 4 * 4 * 2; c++)
+        for (int c = 0; runnable(i) && c < 5 * 4 * 5 * 2; c++)
             compare(runnable(i),
-                    &(setup){times[c % 5], dims[c / 5 % 4], windows[c / 20 % 4], c / 80, 1});
+                    &(setup){times[c % 5], dims[c / 5 % 4], windows[c / 20 % 5], c / 100, 1});
 }
 
 /* Scores of up to +-600 and weights that are 0 or 1 to the last bit. */
