@@ -21,7 +21,8 @@ static inline real real_log(real x) { return log(x); }
 #else
 /* e^x in float: 2^n e^r with n = rint(x / ln 2), |r| <= ln 2 / 2, e^r = 1 + r + r^2 P(r) with the
  * degree 5 minimax P of Cephes expf (Moshier). n is rounded by adding 1.5 2^23, whose low bits are
- * then n itself, so that no conversion to int can overflow. MEASURED_EXP
+ * then n itself, so that no conversion to int can overflow. Measured over
+ * all floats: relative error at most 8.6e-8, 1.03 ulp (expf of libm: 0.5 ulp).
  * 0 below -87.33 (where the result would be subnormal), infinity above 88.72, NaN stays NaN. */
 static inline float real_exp(float x) {
     const float low = -87.33f, high = 88.72f, round = 0x1.8p23f;

@@ -2,33 +2,62 @@
  *
  * Four consecutive elements share one Philox4x32-10 block (core/rng.h) with the counter
  * {element / 4 within the example, example, step, site}: the mask can be made anywhere, in any
- * order, and backward makes it again instead of storing it. Blocks of 16 counters and more are
- * worked on side by side in vector registers: about one cycle per element with AVX-512. */
+ * order, and backward makes it again instead of storing it.
+ *
+ * Blocks are worked on side by side, one per 64-bit lane whose low half holds the word. Compilers
+ * do not find the 32 x 32 -> 64 product of such lanes, so it is the one intrinsic of this file; it
+ * ignores the high halves, hence nothing is masked before the end. */
 #include "cpu.h"
 
+#include <immintrin.h>
 #include <stdbool.h>
 
-enum { BLOCKS = 64, ELEMENTS = 4 * BLOCKS };
+#if defined __AVX512F__
+typedef uint64_t lanes __attribute__((vector_size(64)));
+static inline lanes product(lanes a, lanes b) {
+    return (lanes)_mm512_mul_epu32((__m512i)a, (__m512i)b);
+}
+#elif defined __AVX2__
+typedef uint64_t lanes __attribute__((vector_size(32)));
+static inline lanes product(lanes a, lanes b) {
+    return (lanes)_mm256_mul_epu32((__m256i)a, (__m256i)b);
+}
+#else
+typedef uint64_t lanes __attribute__((vector_size(16)));
+static inline lanes product(lanes a, lanes b) {
+    return (lanes)_mm_mul_epu32((__m128i)a, (__m128i)b);
+}
+#endif
+
+enum { BLOCKS = 64, ELEMENTS = 4 * BLOCKS, LANES = sizeof(lanes) / 8 };
 
 /* bits[4i + j] = word j of block first + i of one example. */
-static void mask_bits(uint32_t *bits, uint32_t first, uint32_t example, const int *key,
+static void mask_bits(uint32_t bits[ELEMENTS], uint32_t first, uint32_t example, const int *key,
                       const int *tick, int site) {
-    const uint32_t key0 = (uint32_t)key[0], key1 = (uint32_t)key[1];
-    const uint32_t step = (uint32_t)tick[0], place = (uint32_t)site;
-    SIMD for (uint32_t i = 0; i < BLOCKS; i++) {
-        uint32_t c0 = first + i, c1 = example, c2 = step, c3 = place, k0 = key0, k1 = key1;
-#pragma GCC unroll 10
+    const lanes zero = {0}, low = zero + 0xFFFFFFFFu;
+    uint64_t counter[BLOCKS], pair[2][BLOCKS]; /* words 0 and 1, words 2 and 3 */
+    for (uint32_t i = 0; i < BLOCKS; i++) counter[i] = first + i;
+    for (int i = 0; i < BLOCKS; i += LANES) {
+        lanes c0, c1 = zero + example, c2 = zero + (uint32_t)tick[0], c3 = zero + (uint32_t)site;
+        lanes k0 = zero + (uint32_t)key[0], k1 = zero + (uint32_t)key[1];
+        memcpy(&c0, counter + i, sizeof c0);
         for (int round = 0; round < 10; round++) {
-            const uint64_t p0 = (uint64_t)0xD2511F53u * c0, p1 = (uint64_t)0xCD9E8D57u * c2;
-            c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
-            c2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
-            c1 = (uint32_t)p1;
-            c3 = (uint32_t)p0;
+            const lanes p0 = product(c0, zero + 0xD2511F53u), p1 = product(c2, zero + 0xCD9E8D57u);
+            c0 = (p1 >> 32) ^ c1 ^ k0;
+            c2 = (p0 >> 32) ^ c3 ^ k1;
+            c1 = p1;
+            c3 = p0;
             k0 += 0x9E3779B9u;
             k1 += 0xBB67AE85u;
         }
-        bits[4 * i] = c0, bits[4 * i + 1] = c1, bits[4 * i + 2] = c2, bits[4 * i + 3] = c3;
+        c0 = (c0 & low) | c1 << 32;
+        c2 = (c2 & low) | c3 << 32;
+        memcpy(pair[0] + i, &c0, sizeof c0);
+        memcpy(pair[1] + i, &c2, sizeof c2);
     }
+    uint64_t both[2 * BLOCKS]; /* little-endian, as every processor of these builds */
+    SIMD for (long i = 0; i < BLOCKS; i++) both[2 * i] = pair[0][i], both[2 * i + 1] = pair[1][i];
+    memcpy(bits, both, sizeof both);
 }
 
 /* What a run does in this step: y = scale x where bits >= below, else 0. */
