@@ -43,7 +43,8 @@ static void find_lifetimes(graph *g) {
             use(&t->first, &t->last, i);
             if (!g->training) continue;
             if (n->op->reads & READS_IN(k)) use(&t->first, &t->last, back);
-            if (t->kind == TENSOR_ACT) use(&t->g_first, &t->g_last, back);
+            if (t->kind == TENSOR_ACT && !(n->op->no_grad & READS_IN(k)))
+                use(&t->g_first, &t->g_last, back);
         }
         use(&n->out->first, &n->out->last, i);
         use(&n->aux->first, &n->aux->last, i);
@@ -85,6 +86,8 @@ static size_t round_up(size_t n) { return (n + ALIGN - 1) / ALIGN * ALIGN; }
 
 status graph_plan(graph *g, bool training, error *e) {
     if (g->error.code) return error_set(e, g->error.code, "%s", g->error.text);
+    for (int i = 0; i < g->n_node; i++) /* updates have no backward: they need their own tape */
+        CHECK(!training || !(g->node[i].op->flags & OP_UPDATE));
     g->training = training;
     find_lifetimes(g);
     span *spans = ARENA_NEW(g->arena, span, 2 * g->n_tensor);
@@ -100,10 +103,10 @@ status graph_plan(graph *g, bool training, error *e) {
         g->naive_n += spans[n++].n;
     }
     qsort(spans, (size_t)n, sizeof *spans, by_size);
-    size_t work = 0;
+    g->work_n = 0;
     for (int i = 0; i < g->n_node; i++)
-        if (g->node[i].work_n > work) work = g->node[i].work_n;
-    g->arena_n = place(spans, n) + work;
-    g->naive_n += work;
+        if (g->node[i].work_n > g->work_n) g->work_n = g->node[i].work_n;
+    g->arena_n = place(spans, n) + g->work_n;
+    g->naive_n += g->work_n;
     return STATUS_OK;
 }
