@@ -43,8 +43,7 @@ static void find_lifetimes(graph *g) {
             use(&t->first, &t->last, i);
             if (!g->training) continue;
             if (n->op->reads & READS_IN(k)) use(&t->first, &t->last, back);
-            if (t->kind == TENSOR_ACT && !(n->op->no_grad & READS_IN(k)))
-                use(&t->g_first, &t->g_last, back);
+            if (t->kind == TENSOR_ACT) use(&t->g_first, &t->g_last, back);
         }
         use(&n->out->first, &n->out->last, i);
         use(&n->aux->first, &n->aux->last, i);
