@@ -10,11 +10,16 @@ target_compile_definitions(flags INTERFACE _GNU_SOURCE)
 target_compile_options(flags INTERFACE
     -std=c17 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wdouble-promotion
     -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Werror -g
-    -include ${CMAKE_SOURCE_DIR}/kernels/core/banned.h
-    $<$<BOOL:${SANITIZE}>:-fsanitize=${SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer>
-    $<$<BOOL:${COVERAGE}>:--coverage>)
-target_link_options(flags INTERFACE
-    $<$<BOOL:${SANITIZE}>:-fsanitize=${SANITIZE}> $<$<BOOL:${COVERAGE}>:--coverage>)
+    -include ${CMAKE_SOURCE_DIR}/kernels/core/banned.h)
+if(SANITIZE) # the value may hold a comma, which generator expressions cannot
+    target_compile_options(flags INTERFACE
+        -fsanitize=${SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+    target_link_options(flags INTERFACE -fsanitize=${SANITIZE})
+endif()
+if(COVERAGE)
+    target_compile_options(flags INTERFACE --coverage)
+    target_link_options(flags INTERFACE --coverage)
+endif()
 target_link_libraries(flags INTERFACE m Threads::Threads)
 
 # registry(ROOM KIND): ROOM/KIND_*.c -> gen/KIND.def with one line KIND_ENTRY(name) per file.

@@ -46,8 +46,8 @@ void arena_free(arena *a) {
 }
 
 void *arena_alloc(arena *a, size_t bytes) {
+    if (bytes > SIZE_MAX / 2) out_of_memory(bytes); /* sums below cannot wrap */
     size_t need = round_up(bytes ? bytes : 1);
-    if (need < bytes) out_of_memory(bytes);
     if (!a->head || a->head->size - a->head->used < need) {
         size_t size = need > CHUNK_BYTES ? need : CHUNK_BYTES;
         chunk *c = aligned_alloc(ALIGN, round_up(sizeof *c + size));

@@ -67,9 +67,12 @@ static void print_shape(char *text, size_t size, const tensor *t) {
 }
 
 tensor *graph_apply(graph *g, enum op_id id, int n_in, tensor *const *in, const op_arg *arg) {
-    for (int i = 0; i < n_in; i++)
-        if (!in[i]) return NULL; /* an earlier error carries through */
     CHECK(n_in <= MAX_IN);
+    for (int i = 0; i < n_in; i++)
+        if (!in[i]) { /* an earlier error carries through */
+            CHECK(g->error.code != STATUS_OK);
+            return NULL;
+        }
     node n = {.op = g->backend->ops[id], .n_in = n_in, .arg = *arg};
     memcpy(n.in, in, (size_t)n_in * sizeof *in);
     n.out = tensor_new(g, TENSOR_ACT, n.op->name, 0, NULL);
@@ -84,7 +87,9 @@ tensor *graph_apply(graph *g, enum op_id id, int n_in, tensor *const *in, const 
             snprintf(shapes + used, sizeof shapes - used, "%s%s %s", i ? ", " : "", in[i]->name,
                      one);
         }
-        error_set(&g->error, STATUS_USAGE, "op %s: %s (inputs: %s)", n.op->name, why, shapes);
+        error_set(&g->error, STATUS_USAGE,
+                  "op %s: %s (inputs: %s); change the sizes of the model or of its data.",
+                  n.op->name, why, shapes);
         return NULL;
     }
     ARENA_GROW(g->arena, g->node, g->n_node, g->cap_node);
@@ -107,9 +112,6 @@ size_t graph_param_bytes(const graph *g) {
 void graph_bind(graph *g, void *base, void *param, void *grad) {
     const size_t real = g->backend->real_bytes;
     const size_t runs = (size_t)g->runs;
-    size_t work_n = 0;
-    for (int i = 0; i < g->n_node; i++)
-        if (g->node[i].work_n > work_n) work_n = g->node[i].work_n;
     unsigned char *bytes = base;
     for (int i = 0; i < g->n_tensor; i++) {
         tensor *t = g->tensor[i];
@@ -122,7 +124,7 @@ void graph_bind(graph *g, void *base, void *param, void *grad) {
         }
     }
     for (int i = 0; i < g->n_node; i++) /* the scratch of all nodes is the end of the arena */
-        g->node[i].work = bytes + (g->arena_n - work_n) * real;
+        g->node[i].work = bytes + (g->arena_n - g->work_n) * real;
 }
 
 void graph_forward(graph *g) {
@@ -134,6 +136,7 @@ void graph_forward(graph *g) {
 }
 
 void graph_backward(graph *g) {
+    CHECK(g->training);
     const int last = 2 * g->n_node - 1;
     for (int i = g->n_node - 1; i >= 0; i--) {
         const node *n = &g->node[i];
@@ -142,7 +145,9 @@ void graph_backward(graph *g) {
             if (t->kind == TENSOR_ACT && t->g_first == last - i)
                 memset(t->g, 0, t->n * g->backend->real_bytes);
         }
-        n->op->bwd(n, g->backend->kernels);
+        /* an output that nothing reads has no gradient, its g was never written */
+        bool dead = n->out->g_first == last - i && !(n->op->flags & OP_ROOT);
+        if (!dead) n->op->bwd(n, g->backend->kernels);
     }
 }
 

@@ -89,6 +89,7 @@ typedef struct graph {
     size_t param_n; /* elements per run */
     bool training;
     size_t arena_n, naive_n; /* reals: planned, and the sum of all tensors */
+    size_t work_n;           /* reals at the end of the arena: scratch of the neediest node */
     error error;
 } graph;
 

@@ -11,24 +11,24 @@ enum { READS_OUT = 1 << 8, READS_AUX = 1 << 9 };
 #define READS_IN(i) (1u << (i))
 
 enum {
-    /* ends a tape: in training, backward also computes the outputs, with cotangent `scale` (the
-     * last input, [R]), and forward is not run */
-    OP_ROOT = 1,
-    /* changes its first `n_inout` inputs in place and has no backward; its tape is not trained */
-    OP_UPDATE = 2,
+    OP_ROOT = 1,   /* ends a tape: in training, backward also computes the outputs, with cotangent
+                      `scale`, and forward is not run */
+    OP_UPDATE = 2, /* changes its first `n_inout` inputs in place, runs after backward; bwd is NULL;
+                      out->n = 0 where nothing else is written */
 };
 
 /* A test case: shapes without the leading run axis; the driver runs it with 1 and with 3 runs.
- * Inputs end after the last one that is not all zeros, but there are at least `min_in`. */
+ * Inputs with `value` hold those numbers, cast to int where `below` > 0 and the same in every run,
+ * instead of random ones. `shared` inputs have no run axis. `fixed` reals are TENSOR_REAL: they
+ * have no gradient, so none is checked. */
 typedef struct op_case {
     struct {
         int rank, dim[MAX_RANK - 1];
-        int below;     /* > 0: an int input, uniform in [from, below) */
+        int below;     /* > 0: an int input, uniform in [-1 or 0, below) */
         int from;      /* lowest int: 0 (ids) or -1 (labels) */
         double lo, hi; /* reals uniform in [lo, hi); both 0: [-1, 1) */
-        bool shared;   /* one for all runs: no run axis */
-        bool flat;     /* a flat parameter buffer, segment-major by the seg table (last input) */
-        const double *value; /* these numbers in every run instead of drawn ones */
+        const double *value;
+        bool shared, fixed;
     } in[MAX_IN];
     op_arg arg;
 } op_case;
@@ -37,7 +37,6 @@ typedef struct op {
     const char *name, *math;
     int min_in, max_in, n_inout;
     unsigned reads, flags;
-    unsigned no_grad; /* READS_IN(i): input i is real, but backward gives it no gradient */
     /* Checks inputs and attributes, sets rank and dim of out (and of aux, n of work).
      * NULL, or half a sentence that names what does not fit. */
     const char *(*shape)(node *);

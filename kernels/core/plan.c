@@ -85,6 +85,8 @@ static size_t round_up(size_t n) { return (n + ALIGN - 1) / ALIGN * ALIGN; }
 
 status graph_plan(graph *g, bool training, error *e) {
     if (g->error.code) return error_set(e, g->error.code, "%s", g->error.text);
+    for (int i = 0; i < g->n_node; i++) /* updates have no backward: they need their own tape */
+        CHECK(!training || !(g->node[i].op->flags & OP_UPDATE));
     g->training = training;
     find_lifetimes(g);
     span *spans = ARENA_NEW(g->arena, span, 2 * g->n_tensor);
@@ -100,10 +102,10 @@ status graph_plan(graph *g, bool training, error *e) {
         g->naive_n += spans[n++].n;
     }
     qsort(spans, (size_t)n, sizeof *spans, by_size);
-    size_t work = 0;
+    g->work_n = 0;
     for (int i = 0; i < g->n_node; i++)
-        if (g->node[i].work_n > work) work = g->node[i].work_n;
-    g->arena_n = place(spans, n) + work;
-    g->naive_n += work;
+        if (g->node[i].work_n > g->work_n) g->work_n = g->node[i].work_n;
+    g->arena_n = place(spans, n) + g->work_n;
+    g->naive_n += g->work_n;
     return STATUS_OK;
 }

@@ -29,13 +29,13 @@ static void forward(const node *n, const kernels *k) {
 static double flops(const node *n) { return 15 * (double)n->in[0]->n; }
 
 #define FLAT(size)                                                                                 \
-    { 1, {size}, .flat = true }
+    { 1, {size}, .fixed = true }
 #define FLAT_POSITIVE(size)                                                                        \
-    { 1, {size}, .lo = .01, .hi = 1, .flat = true }
+    { 1, {size}, .lo = .01, .hi = 1, .fixed = true }
 #define NORM                                                                                       \
-    { 0, {0}, .lo = .5, .hi = 2 }
+    { 0, {0}, .lo = .5, .hi = 2, .fixed = true }
 #define HYPER(...)                                                                                 \
-    { 1, {8}, .value = (const double[]){__VA_ARGS__} }
+    { 1, {8}, .value = (const double[]){__VA_ARGS__}, .fixed = true }
 #define SEG(count, ...)                                                                            \
     { 2, {(count), 3}, .below = 1 << 30, .value = (const double[]){__VA_ARGS__}, .shared = true }
 

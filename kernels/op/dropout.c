@@ -36,7 +36,7 @@ static void backward(const node *n, const kernels *k) {
 static double flops(const node *n) { return (double)n->out->n; }
 
 #define RATE(low, high)                                                                            \
-    { 0, {0}, .lo = (low), .hi = (high) }
+    { 0, {0}, .lo = (low), .hi = (high), .fixed = true }
 #define KEY                                                                                        \
     { 1, {2}, .below = 1 << 30 }
 #define TICK(step, first, training)                                                                \
@@ -55,7 +55,6 @@ const op K(op_dropout) = {
     .math = "y = keep x / (1 - rate)",
     .min_in = 4,
     .max_in = 4,
-    .no_grad = READS_IN(1),
     .reads = READS_IN(1) | READS_IN(2) | READS_IN(3),
     .shape = shape,
     .fwd = forward,

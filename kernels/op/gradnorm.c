@@ -25,9 +25,9 @@ static double flops(const node *n) { return 2 * (double)n->in[0]->n; }
     { 2, {(count), 3}, .below = 1 << 30, .value = (const double[]){__VA_ARGS__}, .shared = true }
 
 static const op_case cases[] = {
-    {.in = {{1, {8}, .flat = true}, SEG(2, 0, 5, 1, 5, 3, 0)}},
-    {.in = {{1, {1}, .flat = true}, SEG(1, 0, 1, 1)}},
-    {.in = {{1, {166}, .flat = true}, SEG(4, 0, 129, 1, 129, 33, 0, 162, 1, 0, 163, 3, 1)}},
+    {.in = {{1, {8}, .fixed = true}, SEG(2, 0, 5, 1, 5, 3, 0)}},
+    {.in = {{1, {1}, .fixed = true}, SEG(1, 0, 1, 1)}},
+    {.in = {{1, {166}, .fixed = true}, SEG(4, 0, 129, 1, 129, 33, 0, 162, 1, 0, 163, 3, 1)}},
 };
 
 const op K(op_gradnorm) = {

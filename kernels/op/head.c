@@ -52,7 +52,6 @@ const op K(op_head) = {
     .max_in = 4,
     .reads = READS_IN(0) | READS_IN(1) | READS_IN(2) | READS_IN(3),
     .flags = OP_ROOT,
-    .no_grad = READS_IN(3),
     .shape = shape,
     .fwd = forward,
     .bwd = backward,

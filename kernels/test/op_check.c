@@ -172,7 +172,7 @@ static void probe_block(subject *s, probe *p, const block *m) {
 
 /* Every element is moved alone; where that takes too long, blocks of them are moved together. */
 static void check_gradient(subject *s) {
-    const double budget = 3e8; /* operations per input */
+    const double budget = 1e8; /* operations per input */
     const op_data *d = s->data;
     if (s->exact->ops[s->id]->flags & OP_UPDATE) return;
     probe p = {d, train(s, s->exact, d, plain), new_trial(s, s->exact, d, plain), NULL};
@@ -194,11 +194,11 @@ static double sum_length(const trial *t, const guarded *b) {
     return fmax(1, work_of(t) / (double)b->n);
 }
 
-/* 4 eps sqrt(length) (|v| + rms of the tensor + 0.1): rounding errors of a sum grow like a random
- * walk, relative to its terms; those are of the size of the other elements, and inputs are of
- * order 1, so that results that cancel to nearly nothing keep an absolute error. */
+/* 4 eps sqrt(length) (|v| + rms of the tensor + 1): rounding errors of a sum grow like a random
+ * walk, relative to its terms. Those are of the size of the other elements or of the inputs (order
+ * 1), so that an element that cancels to nearly nothing keeps an absolute error. */
 static double tolerance_of(double eps, double length, double rms, double v) {
-    return 4 * eps * sqrt(length) * (fabs(v) + rms + 0.1);
+    return 4 * eps * sqrt(length) * (fabs(v) + rms + 1);
 }
 
 static double rms_of(const guarded *b) {

@@ -7,8 +7,10 @@
 
 enum { GUARD = 512, LINE = 64 }; /* bytes: GUARD is wider than any vector store */
 
-bool has_gradient(const op *o, const op_data *d, int input) {
-    return !(o->flags & OP_UPDATE) && !d->in[input].is_int && !(o->no_grad & READS_IN(input));
+bool has_gradient(const op *o, int case_no, const op_data *d, int input) {
+    if (o->flags & OP_UPDATE || d->in[input].is_int || o->cases[case_no].in[input].fixed)
+        return false;
+    return !(o->flags & OP_ROOT) || input < d->n_in - 1; /* `scale` comes last */
 }
 
 long data_per_run(const op_data *d, int input) {
@@ -29,12 +31,21 @@ long data_index(const op_data *d, int input, int r, long j) {
 
 /* ---- drawing ---------------------------------------------------------------------------- */
 
+/* Inputs end after the last one that the case describes; the op takes at least min_in. */
 static int count_inputs(const op *o, const op_case *c) {
     static const op_case none;
     int n = o->min_in;
     for (int i = n; i < o->max_in; i++)
         if (memcmp(&c->in[i], &none.in[i], sizeof c->in[i]) != 0) n = i + 1;
     return n;
+}
+
+/* Updates work on flat parameter buffers: their leading real inputs of equal size. */
+static bool is_flat(const node *n, int input) {
+    if (!(n->op->flags & OP_UPDATE)) return false;
+    for (int i = 0; i <= input; i++)
+        if (n->in[i]->kind == TENSOR_INT || n->in[i]->n != n->in[0]->n) return false;
+    return true;
 }
 
 /* Appends the node of a case to a graph of its own. */
@@ -58,6 +69,26 @@ static node *case_node(arena *a, const backend *b, enum op_id id, int case_no, i
     return graph_node_of(g, out);
 }
 
+static void draw_input(arena *a, op_data *d, const op_case *c, int i, rng draw) {
+    const long n = d->in[i].n, per_run = data_per_run(d, i);
+    const double *value = c->in[i].value;
+    double lo = c->in[i].lo, hi = c->in[i].hi;
+    if (lo == 0 && hi == 0) lo = -1, hi = 1;
+    if (d->in[i].is_int) {
+        const uint32_t width = (uint32_t)c->in[i].below - (uint32_t)c->in[i].from;
+        d->in[i].ints = ARENA_NEW(a, int, n);
+        for (long j = 0; j < n; j++)
+            d->in[i].ints[j] =
+                value ? (int)value[j % per_run] : c->in[i].from + (int)rng_below(&draw, width);
+        return;
+    }
+    d->in[i].real = ARENA_NEW(a, double, n);
+    for (long j = 0; j < n; j++) {
+        double v = value ? value[j % per_run] : lo + (hi - lo) * rng_uniform(&draw);
+        d->in[i].real[j] = (double)(float)v;
+    }
+}
+
 op_data *data_draw(arena *a, const backend *b, enum op_id id, int case_no, error *e) {
     const op *o = b->ops[id];
     const op_case *c = &o->cases[case_no];
@@ -67,28 +98,11 @@ op_data *data_draw(arena *a, const backend *b, enum op_id id, int case_no, error
     *d = (op_data){.runs = PACK, .n_in = n->n_in, .out_n = (long)n->out->n};
     rng_key key = rng_key_make(1, "op_test", o->name, strlen(o->name));
     for (int i = 0; i < d->n_in; i++) {
-        rng draw = rng_start(key, (uint64_t)case_no, (uint32_t)i);
-        long count = d->in[i].n = (long)n->in[i]->n;
-        double lo = c->in[i].lo, hi = c->in[i].hi;
-        if (lo == 0 && hi == 0) lo = -1, hi = 1;
+        d->in[i].n = (long)n->in[i]->n;
         d->in[i].shared = c->in[i].shared;
-        d->in[i].flat = c->in[i].flat;
+        d->in[i].flat = is_flat(n, i);
         d->in[i].is_int = c->in[i].below > 0;
-        if (d->in[i].is_int) {
-            uint32_t width = (uint32_t)c->in[i].below - (uint32_t)c->in[i].from;
-            int *v = d->in[i].ints = ARENA_NEW(a, int, count);
-            for (long j = 0; j < count; j++) v[j] = c->in[i].from + (int)rng_below(&draw, width);
-        } else {
-            double *v = d->in[i].real = ARENA_NEW(a, double, count);
-            for (long j = 0; j < count; j++) v[j] = lo + (hi - lo) * rng_uniform(&draw);
-        }
-        const long given = c->in[i].value ? count / (d->in[i].shared ? 1 : PACK) : 0;
-        for (long j = 0; given && j < count; j++) {
-            if (d->in[i].is_int) d->in[i].ints[j] = (int)c->in[i].value[j % given];
-            if (!d->in[i].is_int) d->in[i].real[j] = c->in[i].value[j % given];
-        }
-        for (long j = 0; d->in[i].real && j < count; j++)
-            d->in[i].real[j] = (double)(float)d->in[i].real[j];
+        draw_input(a, d, c, i, rng_start(key, (uint64_t)case_no, (uint32_t)i));
     }
     rng draw = rng_start(key, (uint64_t)case_no, MAX_IN);
     d->cotangent = ARENA_NEW(a, double, d->out_n);
@@ -193,7 +207,7 @@ trial *trial_new(arena *a, const backend *b, enum op_id id, int case_no, const o
         if (!d->in[i].is_int) backend_put_reals(b, x->data, d->in[i].real, in->n);
         if (i >= t->op->n_inout) guarded_keep(t, x);
         in->x = x->data;
-        if (!has_gradient(t->op, d, i) || (way.no_dx & READS_IN(i))) continue;
+        if (!has_gradient(t->op, case_no, d, i) || (way.no_dx & READS_IN(i))) continue;
         *g = guarded_new(t, "gradient of input", i, false, in->n, way.shift);
         for (long j = 0; j < g->n; j++) guarded_put(g, j, way.preset);
         in->g = g->data;

@@ -14,7 +14,8 @@ enum { PACK = 3 }; /* runs of a drawn case */
 typedef struct op_data {
     int runs, n_in;
     struct {
-        bool is_int, shared, flat;
+        bool is_int, shared;
+        bool flat;    /* segment-major by the seg table, the last input (see kernels.def) */
         long n;       /* elements over all runs */
         double *real; /* [n] or NULL */
         int *ints;    /* [n] or NULL */
@@ -62,7 +63,7 @@ long data_index(const op_data *d, int input, int r, long j);
 /* Elements of one run; all of them for a shared input. */
 long data_per_run(const op_data *d, int input);
 
-bool has_gradient(const op *o, const op_data *d, int input);
+bool has_gradient(const op *o, int case_no, const op_data *d, int input);
 
 trial *trial_new(arena *a, const backend *b, enum op_id id, int case_no, const op_data *d,
                  trial_way way);
