@@ -81,6 +81,8 @@ static bool take(const char **p, const char *word) {
     return true;
 }
 
+static bool take_key(const char **p, const char *name) { return take(p, name) && take(p, ":"); }
+
 static bool take_shape(const char **p, npy *x) {
     if (!take(p, "(")) return false;
     for (x->n_dims = 0; !take(p, ")");) {
@@ -111,17 +113,17 @@ static const char *parse_header(const char *p, npy *x) {
     int seen_type = 0, seen_order = 0, seen_shape = 0;
     if (!take(&p, "{")) return "its header is not a Python dict";
     while (!take(&p, "}")) {
-        if (take(&p, "'descr':")) {
+        if (take_key(&p, "'descr'")) {
             seen_type++;
             if (!take_type(&p, x))
                 return "its type is not '<i4', '<f4' or '<f8'; convert it with "
                        "x.astype('<i4') (or '<f4', '<f8') before saving";
-        } else if (take(&p, "'fortran_order':")) {
+        } else if (take_key(&p, "'fortran_order'")) {
             seen_order++;
             if (take(&p, "True"))
                 return "it is in Fortran order; save numpy.ascontiguousarray(x) instead";
             if (!take(&p, "False")) return "fortran_order is neither True nor False";
-        } else if (take(&p, "'shape':")) {
+        } else if (take_key(&p, "'shape'")) {
             seen_shape++;
             if (!take_shape(&p, x)) return "its shape is not a tuple of at most 8 sizes";
         } else

@@ -63,16 +63,14 @@ static void draw(const task_set *s, split which, uint64_t index, uint32_t attemp
 static status check_space(const task_set *s, error *e) {
     if (!s->task->log2_examples) return STATUS_OK;
     double bits = s->task->log2_examples(s), exist = bits < 1000 ? exp2(bits) : HUGE_VAL;
-    double held = (double)(s->count[SPLIT_VAL] + s->count[SPLIT_TEST]);
+    double test = (double)s->count[SPLIT_TEST], val = (double)s->count[SPLIT_VAL];
     double train = (double)s->count[SPLIT_TRAIN];
-    if (2 * held <= exist && held + train <= exist) return STATUS_OK;
+    if (2 * (test + val) <= exist && test + val + train <= exist) return STATUS_OK;
     return error_set(e, STATUS_USAGE,
-                     "task %s with these settings has only about %.0f distinct examples, too few "
-                     "for %.0f test, %.0f validation and %.0f training examples that differ "
-                     "(held-out sets may take half of them); use a longer sequence, a larger "
-                     "vocabulary or smaller sets.",
-                     s->task->name, exist, (double)s->count[SPLIT_TEST],
-                     (double)s->count[SPLIT_VAL], train);
+                     "task %s with these settings has only about %.0f distinct examples: too few "
+                     "for %.0f test and %.0f validation examples (at most half of all) and %.0f "
+                     "for training; use a longer sequence, a larger vocabulary or smaller sets.",
+                     s->task->name, exist, test, val, train ? train : 1);
 }
 
 static status hold_out(task_set *s, split_state *state, split which, task_example *x, error *e) {

@@ -4,12 +4,11 @@
  * q = x_{last-N+1 .. last} occurs as an N-gram exactly once earlier, ending at some i with
  * i+1 <= last-N; the answer is x_{i+1}. N = 1 is plain associative recall.
  *
- * Drawing. q is iid uniform, i is uniform over N .. last-N-1. The other tokens are drawn left to
- * right, each uniform over the tokens that do not complete a further occurrence of q with the
- * tokens already in place (a dead end, possible only for tiny vocabularies, starts the example
- * anew). For N = 1 this is exactly the distribution of "redraw all other tokens until q occurs
- * twice"; for N > 1 it differs from it only through chains of near occurrences, by about
- * T V^-N, and unlike it it ends for every vocabulary.
+ * Drawing. q is iid uniform, i is uniform over N .. last-N-1, and the other tokens are what iid
+ * uniform tokens would be if redrawn until q occurs exactly twice. That distribution is drawn
+ * directly, without redrawing (which would never end for small vocabularies): an automaton tracks
+ * how much of q the last tokens match, its weights, computed from the end, say in how many ways a
+ * state can be completed, and each token is drawn by the weights of the states it leads to.
  * distractors: the (N-1)-gram at the end of q occurs at least once more before the query, followed
  * by something else than the answer, so that an (N-1)-gram look-up cannot solve the task. One is
  * planted at a uniform place that does not overlap the first occurrence; more may arise by chance.
@@ -19,9 +18,10 @@
  * BOS matters: with causal zero padding and unit norms the first token a of a sequence would have
  * the same convolution signature as aa.
  *
- * Source: the CAT paper (convolution-augmented transformer), N-gram associative recall; no code was
- * published. Ours: the drawing rule, distractors, loss: all. Longer evaluation: only the haystack
- * grows. Cost: O(T) on average, O(T N) at worst. */
+ * Source: Li, Zhang, Huang and Oymak, "On the power of convolution augmented transformer" (CAT),
+ * 2024, N-gram associative recall; no code was published. Ours: the exact drawing rule,
+ * distractors, loss: all. Longer evaluation: only the haystack
+ * grows. Cost: O(T N D) for D distinct tokens in q. */
 #include "tasks/draw.h"
 
 #include <math.h>
@@ -55,41 +55,103 @@ static bool same(const int *x, const int *y, int n) {
     return true;
 }
 
-static bool contains(const int *x, int n, int value) {
-    for (int k = 0; k < n; k++)
-        if (x[k] == value) return true;
-    return false;
+/* The matcher of q: state j < N says that the last j tokens are the longest beginning of q. */
+typedef struct matcher {
+    int n, n_tokens, token[MAX_N]; /* the distinct tokens of q; all others lead to state 0 */
+    int next[MAX_N][MAX_N];        /* [n, n_tokens] new state; n: q is complete */
+    int border;                    /* the state to go on from when q is complete */
+} matcher;
+
+static int token_class(const matcher *m, int token) { /* n_tokens: not in q */
+    int k = 0;
+    while (k < m->n_tokens && m->token[k] != token) k++;
+    return k;
 }
 
-/* Fills the unset places of x[1 .. q), where q [n] is the query, further right in x. False: no
- * token fits somewhere. A window counts as soon as its last unset place is drawn, so the windows
- * to look at end at t, or right of t while the places up to there are already set. */
-static bool fill(rng *g, int *x, const int *q, int n, int vocab) {
-    for (int t = 1; x + t < q; t++) {
-        int forbidden[MAX_N], n_forbidden = 0;
-        if (x[t] != UNSET) continue;
-        for (int end = t; end < t + n && (end == t || x[end] != UNSET); end++) {
-            if (end < n) continue; /* would reach BOS, which is in no query */
-            const int *window = x + end - n + 1;
-            int hole = n - 1 - (end - t);
-            if (!same(window, q, hole) || !same(window + hole + 1, q + hole + 1, end - t)) continue;
-            if (!contains(forbidden, n_forbidden, q[hole])) forbidden[n_forbidden++] = q[hole];
+static void build_matcher(matcher *m, const int *q, int n) {
+    m->n = n, m->n_tokens = 0, m->border = 0;
+    for (int j = 0; j < n; j++) {
+        int k = token_class(m, q[j]);
+        if (k == m->n_tokens) m->token[m->n_tokens++] = q[j];
+    }
+    for (int j = 0; j < n; j++) { /* border: of the first j tokens */
+        int matching = token_class(m, q[j]);
+        for (int k = 0; k < m->n_tokens; k++) m->next[j][k] = j ? m->next[m->border][k] : 0;
+        int border = m->next[j][matching];
+        m->next[j][matching] = j + 1;
+        m->border = border;
+    }
+}
+
+/* Weight left when the token of class k is read in state j: 0 where it completes q unplanned. */
+static double weight_after(const matcher *m, const double *next_row, int j, int k, bool planned) {
+    if (k == m->n_tokens) return next_row[0];
+    int state = m->next[j][k];
+    return state < m->n ? next_row[state] : planned ? next_row[m->border] : 0;
+}
+
+/* w [time+1, n]: w[t, j] is proportional, in each row, to the number of ways to fill the unset
+ * places from t on, in state j before t, so that q is completed at i and last only. */
+static void weigh(double *w, const int *x, const matcher *m, int i, int time, int vocab) {
+    const int n = m->n;
+    const double share = 1 / (double)(vocab - 1), others = (vocab - 1 - m->n_tokens) * share;
+    for (int j = 0; j < n; j++) w[(long)time * n + j] = 1;
+    for (int t = time - 1; t > 0; t--) {
+        double *row = w + (long)t * n, *next_row = row + n, most = 0;
+        const bool planned = t == i || t == time - 1;
+        const int fixed = x[t] == UNSET ? UNSET : token_class(m, x[t]);
+        for (int j = 0; j < n; j++) {
+            double sum = 0;
+            for (int k = 0; fixed == UNSET && k < m->n_tokens; k++)
+                sum += weight_after(m, next_row, j, k, planned);
+            row[j] = fixed == UNSET ? sum * share + next_row[0] * others
+                                    : weight_after(m, next_row, j, fixed, planned);
+            most = row[j] > most ? row[j] : most;
         }
-        if (n_forbidden == vocab - 1) return false;
-        do x[t] = 1 + (int)rng_below(g, (uint32_t)vocab - 1);
-        while (contains(forbidden, n_forbidden, x[t]));
+        for (int j = 0; most < 0x1p-500 && j < n; j++) row[j] *= 0x1p500; /* only ratios count */
+    }
+}
+
+/* Draws one token in state j by the weights of the states it leads to. */
+static int draw_token(rng *g, const matcher *m, const double *next_row, int j, int vocab) {
+    const double others = (vocab - 1 - m->n_tokens) * next_row[0];
+    double total = others;
+    int k = 0, possible = 0;
+    for (k = 0; k < m->n_tokens; k++) total += weight_after(m, next_row, j, k, false);
+    double u = rng_uniform(g) * total - others;
+    if (u < 0) {
+        int token;
+        do token = 1 + (int)rng_below(g, (uint32_t)vocab - 1);
+        while (token_class(m, token) < m->n_tokens);
+        return token;
+    }
+    for (k = 0; k < m->n_tokens; k++) {
+        double weight = weight_after(m, next_row, j, k, false);
+        if (weight > 0) possible = k; /* where rounding leaves u at the very end */
+        if (u < weight) break;
+        u -= weight;
+    }
+    return m->token[k < m->n_tokens ? k : possible];
+}
+
+/* Fills the unset places of x. False: there is no way to. */
+static bool fill(rng *g, int *x, double *w, const int *q, int n, int i, int time, int vocab) {
+    matcher m;
+    build_matcher(&m, q, n);
+    weigh(w, x, &m, i, time, vocab);
+    if (w[n] <= 0) return false; /* row 1, state 0: BOS is in no query */
+    for (int t = 1, j = 0; t < time - n; t++) {
+        if (x[t] == UNSET) x[t] = draw_token(g, &m, w + (long)(t + 1) * n, j, vocab);
+        int k = token_class(&m, x[t]);
+        j = k < m.n_tokens ? m.next[j][k] : 0;
+        if (j == n) j = m.border;
     }
     return true;
 }
 
-static int occurrences(const int *x, const int *q, int n) { /* the query itself included */
-    int count = 0;
-    for (const int *window = x + 1; window <= q; window++) count += same(window, q, n);
-    return count;
-}
-
-/* One attempt at x [time]; returns i, or 0 when the example must be started anew. */
-static int nar_try(const nar *c, rng *g, int *x, int time) {
+/* One attempt at x [time], with scratch w [time+1, n]; returns i, or 0 when the example must be
+ * started anew: no way to fill it, or planted and first occurrence overlap or go on alike. */
+static int nar_try(const nar *c, rng *g, int *x, double *w, int time) {
     const int n = (int)c->n, vocab = (int)c->vocab, query = time - n;
     int *q = x + query;
     x[0] = BOS;
@@ -103,7 +165,7 @@ static int nar_try(const nar *c, rng *g, int *x, int time) {
         if (planted - n + 2 <= i && planted > i - n) return 0;
         memcpy(x + planted - n + 2, q + 1, sizeof *q * (size_t)(n - 1));
     }
-    if (!fill(g, x, q, n, vocab) || occurrences(x, q, n) != 2) return 0;
+    if (!fill(g, x, w, q, n, i, time, vocab)) return 0;
     return planted && x[planted + 1] == x[i + 1] ? 0 : i;
 }
 
@@ -130,9 +192,10 @@ static status nar_open(task_set *s, const task_options *options, error *e) {
     s->slice_name[2] = "distractors";
 
     int *x = ARENA_NEW(s->arena, int, s->time);
+    double *w = ARENA_NEW(s->arena, double, (s->time + 1) * c->n);
     rng g = rng_start(s->key[SPLIT_TEST], UINT64_MAX, 0); /* an index no example has */
     for (int i = 0; i < MAX_TRIES; i++)
-        if (nar_try(c, &g, x, s->time)) return STATUS_OK;
+        if (nar_try(c, &g, x, w, s->time)) return STATUS_OK;
     return error_set(e, STATUS_USAGE,
                      "task.vocab is %ld; with task.n = %ld and task.length = %ld no valid sequence "
                      "was found in %d tries; raise task.vocab.",
@@ -154,8 +217,11 @@ static int count_distractors(const int *x, int n, int time, int i) {
 static void nar_draw(const task_set *s, rng *g, task_example *out) {
     const nar *c = s->config;
     const int n = (int)c->n, last = s->time - 1;
+    arena *scratch = arena_new();
+    double *w = ARENA_NEW(scratch, double, (s->time + 1) * c->n);
     int i = 0;
-    while (!i) i = nar_try(c, g, out->ids, s->time);
+    while (!i) i = nar_try(c, g, out->ids, w, s->time);
+    arena_free(scratch);
     for (int t = 0; c->loss == LOSS_ALL && t < last; t++) out->labels[t] = out->ids[t + 1];
     out->labels[last] = out->ids[i + 1];
     if (!out->slice) return;
@@ -217,7 +283,7 @@ static double nar_log2(const task_set *s) {
 
 TASK(nar) = {.name = "nar",
              .summary = "N-gram associative recall: repeat what followed the last N tokens",
-             .source = "CAT paper, N-gram associative recall; drawing rule ours",
+             .source = "Li et al. 2024 (CAT), N-gram associative recall; drawing rule ours",
              .fields = FIELD_TABLE(fields),
              .config_size = sizeof(nar),
              .open = nar_open,

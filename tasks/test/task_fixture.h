@@ -1,11 +1,16 @@
-/* task_fixture.h - opens task sets in tests from a text like "length=32 n=2", by the field table. */
+/* task_fixture.h - opens task sets in tests from a text like "length=32 n=2", by the field table.
+ */
 #pragma once
 #include "tasks/task.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -105,4 +110,17 @@ static inline void check_ranges(const fixture *f) {
             if (slice_at(f, k, t) >= 0) assert_true(f->x.labels[t] >= 0);
     }
     assert_true(scored > 0);
+}
+
+/* Pearson's statistic of counts [n] against a share [n] each (NULL: equal shares), in standard
+ * deviations above its mean: beyond 5 the counts do not follow the shares. */
+static inline double chi_square_excess(const long *count, const double *share, int n) {
+    double total = 0, statistic = 0;
+    for (int i = 0; i < n; i++) total += (double)count[i];
+    for (int i = 0; i < n; i++) {
+        double expected = total * (share ? share[i] : 1.0 / n);
+        assert_true(expected >= 5); /* else the statistic means nothing */
+        statistic += ((double)count[i] - expected) * ((double)count[i] - expected) / expected;
+    }
+    return (statistic - (n - 1)) / sqrt(2.0 * (n - 1));
 }
