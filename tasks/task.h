@@ -22,7 +22,8 @@ typedef struct task_example {
     int *ids;    /* [T] in [0, vocab) */
     int *labels; /* [T] in [0, vocab), -1: not scored */
     int *slice;  /* [n_slices, T] value of each slice at a scored position (number of pairs, bucket
-                    of the gap ...); -1 elsewhere. NULL: not wanted */
+                    of the gap ...); -1 where the position is not scored or belongs to no value of
+                    the slice. NULL: not wanted */
 } task_example;
 
 typedef struct task task;
@@ -31,7 +32,7 @@ typedef struct task task;
  */
 typedef struct task_set {
     const task *task;
-    const void *config; /* the task's own struct */
+    const void *config; /* the task's own struct: a copy, its `length` already options->length */
     void *state;        /* what open() made (corpus, tables), or NULL */
     arena *arena;
     int time;  /* T, tokens of one example */
@@ -48,8 +49,9 @@ typedef struct task_set {
 } task_set;
 
 typedef struct task_options {
-    long length; /* 0: the task's own; else evaluate at this length (the task's rule applies) */
-    long train_count;           /* examples of a finite training set; 0: endless stream */
+    long length;      /* 0: the task's own; else replaces its field `length`, and what must grow or
+                         shrink with it follows the task's rule */
+    long train_count; /* examples of a finite training set; 0: endless stream */
     long val_count, test_count; /* held-out examples (lm: 0 = the whole split) */
     uint64_t data_seed;
     bool held_out_only; /* no training split is needed: skip what only training needs */
@@ -60,11 +62,13 @@ struct task {
     field_table fields;
     size_t config_size;
 
-    /* Checks the settings at options->length, fills time, vocab, slices (and, where the task owns
-     * its data, state and count). A sentence names the field, the value and the bound. */
+    /* Checks the settings, fills time, vocab, slices (and, where the task owns its data, state and
+     * count). Ranges of single fields and the keys are done; config->length is the length to open
+     * at. A sentence names the field, the value and the bound. */
     status (*open)(task_set *s, const task_options *options, error *e);
 
-    /* Draws one example of a synthetic task. All randomness from g. Must not fail. */
+    /* Draws one example of a synthetic task. All randomness from g. Must not fail. On entry ids are
+     * 0, labels and slices -1. */
     void (*draw)(const task_set *s, rng *g, task_example *out);
 
     /* Instead of draw, for tasks that own their data (lm): example `index` of a split. */
@@ -85,13 +89,17 @@ extern const task *const tasks[];
 extern const int n_tasks;
 const task *task_find(const char *name); /* NULL: no such task */
 
-/* Opens a set. On failure returns NULL and one sentence. Lives in `a`. */
+/* Opens a set. On failure returns NULL and one sentence. Lives in `a`; lists and texts of the
+ * configuration stay the caller's and must live as long. Cost: draws both held-out sets once. */
 task_set *task_open(arena *a, const task *t, const void *config, const task_options *options,
                     error *e);
 
 /* Example `index` of a split. For SPLIT_TRAIN of a finite set, index is the position in training
  * order: epoch = index / count, and the epoch's own keyed permutation chooses the example. */
 void task_get(const task_set *s, split which, uint64_t index, task_example *out);
+
+/* Prints one example readably on `file`, a FILE *. */
+void task_show(const task_set *s, const task_example *x, void *file);
 
 /* Hash over ids and labels of the first `count` examples of a split; pinned by golden tests. */
 uint64_t task_hash(const task_set *s, split which, uint64_t count);
