@@ -42,6 +42,7 @@ struct yaml {
     bool boolean;
     long integer;
     double real; /* of YAML_INT too */
+    int weight;  /* values in it, itself included, aliases expanded */
     int n;       /* items of a list, pairs of a map */
     const yaml **item;
     const char **key; /* maps only, in file order, unique */
@@ -54,8 +55,13 @@ const yaml *yaml_read_file(arena *a, const char *path, diag *d);
 const yaml *yaml_read_text(arena *a, const char *text, long n, const char *name, diag *d);
 /* One value in flow style ("3", "[q, k]", "{a: 1}"), every place being `at`. */
 const yaml *yaml_read_value(arena *a, const char *text, place at, diag *d);
+/* A list of the comma-separated values of the text, read as if it stood between [ and ]. */
+const yaml *yaml_read_items(arena *a, const char *text, place at, diag *d);
 /* The whole file, NUL-terminated; errors as above. */
 const char *yaml_slurp(arena *a, const char *path, long *n, diag *d);
 
+/* A number that the program made; reals are spelled as in value.h. */
+const yaml *yaml_number(arena *a, double x, place at);
+
 /* Value of a key of a map, NULL when absent. */
-const yaml *yaml_get(const yaml *map, const char *key);
+const yaml *yaml_get(const yaml *y, const char *key);
