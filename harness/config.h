@@ -1,6 +1,6 @@
 /* config.h - one cell's resolved configuration: typed, complete, canonical, with its run id.
  *
- * Entries are sorted by key (byte order) and hold every field that applies, defaults filled in.
+ * Entries are sorted by key (key_compare) and hold every field that applies, defaults filled in.
  * Canonical JSON: one flat object {"model.d_model":64,"model.mixer":"cat",...}, see value.h.
  * Run id = SHA-256 of {"schema":1, entries that are not no_id}. Not in it: experiment, recipe,
  * places, device, number of workers. A configuration is immutable and lives in its arena. */
@@ -14,6 +14,7 @@ typedef struct config_entry {
     const char *key;    /* full: "model.conv.width" */
     const field *field; /* of the first table that has it */
     const value *value;
+    const char *pair;   /* "model.conv.width":3 */
     const yaml *source; /* what it was read from; its place */
     bool given;         /* by file, recipe or command line, rather than by default */
 } config_entry;
@@ -25,6 +26,9 @@ struct config {
     char id[CONFIG_ID_CHARS];         /* run id */
     char pack_key[CONFIG_ID_CHARS];   /* equal: may share a pack (hash of all but per_run fields) */
 };
+
+/* Computes id and pack_key from the entries; `scratch` is overwritten. For the resolver. */
+void config_identify(config *c, text_buffer *scratch);
 
 /* Entry of a full key, NULL when it does not apply to this cell. O(log n). */
 const config_entry *config_find(const config *c, const char *key);

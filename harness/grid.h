@@ -13,7 +13,7 @@
 #pragma once
 #include "config.h"
 
-enum { GRID_MAX_CELLS = 1000000 };
+enum { GRID_MAX_CELLS = 250000 };
 
 typedef struct grid_cell {
     const config *config;  /* config->id is the run id */

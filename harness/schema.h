@@ -77,8 +77,14 @@ const field *schema_find(const schema *s, const char *key);
 
 const schema_option *schema_option_find(const schema_selector *s, const char *name);
 
+/* Byte order, with @ before everything else, so that KEY and its KEY@OPTION stand together. */
+int key_compare(const char *a, const char *b);
+
+/* Every full key of the schema, always-present ones first, each once; `*n` of them. */
+const char *const *schema_keys(arena *a, const schema *s, int *n);
+
 /* Puts the right sentence about a key that no table has into `d`. */
-void schema_unknown_key(const schema *s, const char *key, place at, diag *d);
+void schema_unknown_key(arena *a, const schema *s, const char *key, place at, diag *d);
 
 /* A table of fields: name, type, default, range or choices, help (for `mixgrid help mixer NAME`).
  * `section` is put before the names ("model"), NULL for none. */

@@ -42,6 +42,10 @@ void text_add_json(text_buffer *b, const char *text) {
 }
 
 void real_text(char out[32], double x) {
+    if (isnan(x)) {
+        snprintf(out, 32, "nan");
+        return;
+    }
     for (int digits = 15; digits <= 17; digits++) {
         snprintf(out, 32, "%.*g", digits, x == 0 ? 0.0 : x); /* -0 is 0 */
         if (strtod(out, NULL) == x) return;
@@ -224,19 +228,16 @@ static bool read_choice(const typing *t, const yaml *y, int *out) {
 }
 
 static bool read_set(const typing *t, const yaml *const *item, int n, value *v) {
-    bool good = true;
     for (int i = 0; i < n; i++) {
         int index;
-        if (!read_choice(t, item[i], &index)) {
-            good = false;
-        } else if (v->set >> index & 1) {
+        if (!read_choice(t, item[i], &index)) return false;
+        if (v->set >> index & 1) {
             diag_error(t->diag, item[i]->at, "%s names %s twice", t->key, item[i]->text);
-            good = false;
-        } else {
-            v->set |= 1u << index;
+            return false;
         }
+        v->set |= 1u << index;
     }
-    return good;
+    return true;
 }
 
 static bool read_list(const typing *t, const yaml *y, value *v) {
@@ -249,15 +250,15 @@ static bool read_list(const typing *t, const yaml *y, value *v) {
     case FIELD_SET: return read_set(t, item, n, v);
     case FIELD_INTS:
         v->ints = (int_list){n, ARENA_NEW(t->arena, long, n)};
-        for (int i = 0; i < n; i++) good &= read_integer(t, item[i], &v->ints.v[i]);
+        for (int i = 0; good && i < n; i++) good = read_integer(t, item[i], &v->ints.v[i]);
         return good;
     case FIELD_REALS:
         v->reals = (real_list){n, ARENA_NEW(t->arena, double, n)};
-        for (int i = 0; i < n; i++) good &= read_real(t, item[i], &v->reals.v[i]);
+        for (int i = 0; good && i < n; i++) good = read_real(t, item[i], &v->reals.v[i]);
         return good;
     default:
         v->texts = (text_list){n, ARENA_NEW(t->arena, const char *, n)};
-        for (int i = 0; i < n; i++) good &= read_string(t, item[i], &v->texts.v[i]);
+        for (int i = 0; good && i < n; i++) good = read_string(t, item[i], &v->texts.v[i]);
         return good;
     }
 }
