@@ -1,0 +1,306 @@
+/* spec.c - what varies in a grid: labels of cells, the list of axes, spec_json for reports. */
+#include "map.h"
+#include "sheet.h"
+#include "suggest.h"
+
+#include <string.h>
+
+/* A key that some cells set differently from others. */
+typedef struct varying {
+    const char *key;
+    const char *name; /* its shortest unambiguous tail: "lr" */
+} varying;
+
+typedef struct description {
+    sheet *sheet;
+    cell_list *cells;
+    map *seen;
+    varying *axis;
+    int n, cap;
+} description;
+
+static void add_key(description *d, const char *key) {
+    void **known = map_text(d->seen, key);
+    if (*known || !strcmp(key, d->sheet->schema->seed_key)) return;
+    *known = d;
+    ARENA_GROW(d->sheet->arena, d->axis, d->n, d->cap);
+    d->axis[d->n++] = (varying){.key = key};
+}
+
+static void add_groups(description *d, const group_list *list) {
+    for (int i = 0; i < list->n; i++) {
+        const axis_group *g = &list->v[i];
+        if (!g->n) add_key(d, g->key);
+        for (int k = 0; k < g->n; k++)
+            for (int m = 0; m < g->v[k].n; m++) add_key(d, g->v[k].set[m].key);
+    }
+}
+
+/* Value of an axis in a cell, as JSON (`*text`: for people); NULL where it does not apply. */
+static const char *value_of(const description *d, int cell, const char *key, const char **text) {
+    arena *a = d->sheet->arena;
+    if (!strcmp(key, "recipe")) {
+        text_buffer b = {.arena = a};
+        *text = d->cells->recipe[cell];
+        text_add_json(&b, *text);
+        return *text ? b.text : NULL;
+    }
+    const config *c = d->cells->v[cell].config;
+    const config_entry *e = config_find(c, key);
+    const char *at = strchr(key, '@');
+    if (!e && at) e = config_find(c, arena_printf(a, "%.*s", (int)(at - key), key));
+    if (!e) return NULL;
+    *text = e->value->text ? e->value->text : "null";
+    return e->value->json;
+}
+
+static bool varies(const description *d, const char *key) {
+    const char *text, *first = value_of(d, 0, key, &text);
+    for (int i = 1; i < d->cells->n; i++) {
+        const char *json = value_of(d, i, key, &text);
+        if (!first != !json || (json && strcmp(json, first))) return true;
+    }
+    return false;
+}
+
+static const char *shorter_tail(const char *key, const char *tail) {
+    while (tail > key && tail[-1] != '.') tail--;
+    return tail;
+}
+
+/* The last part of the key, and as many before it as tell it from the other axes. */
+static void set_name(description *d, int i) {
+    const char *key = d->axis[i].key, *tail = shorter_tail(key, key + strlen(key));
+    for (int k = 0; k < d->n; k++) {
+        const char *other = d->axis[k].key;
+        const size_t length = strlen(other);
+        while (k != i && tail > key && length >= strlen(tail) &&
+               !strcmp(other + length - strlen(tail), tail))
+            tail = shorter_tail(key, tail - 1);
+    }
+    d->axis[i].name = tail;
+}
+
+static void find_axes(description *d) {
+    const sheet *s = d->sheet;
+    add_groups(d, &s->groups);
+    for (int i = 0; i < s->when.n; i++) {
+        for (int k = 0; k < s->when.v[i].set.n; k++) add_key(d, s->when.v[i].set.v[k].key);
+        add_groups(d, &s->when.v[i].groups);
+    }
+    int out = 0;
+    for (int i = 0; i < d->n; i++)
+        if (varies(d, d->axis[i].key)) d->axis[out++] = d->axis[i];
+    d->n = out;
+    ARENA_GROW(s->arena, d->axis, d->n, d->cap);
+    d->axis[d->n++] = (varying){.key = s->schema->seed_key};
+    for (int i = 0; i < d->n; i++) set_name(d, i);
+}
+
+static void describe_cell(const description *d, int i) {
+    text_buffer label = {.arena = d->sheet->arena}, json = label;
+    text_add(&json, "{");
+    for (int k = 0; k < d->n; k++) {
+        const char *text, *canonical = value_of(d, i, d->axis[k].key, &text);
+        if (!canonical) continue;
+        if (json.n > 1) text_add(&json, ",");
+        text_add_json(&json, d->axis[k].key);
+        text_add(&json, ":");
+        text_add(&json, canonical);
+        if (label.n) text_add(&label, " ");
+        text_add(&label, d->axis[k].name);
+        text_add(&label, "=");
+        text_add(&label, text);
+    }
+    text_add(&json, "}");
+    d->cells->v[i].label = label.text ? label.text : "";
+    d->cells->v[i].axes_json = json.text;
+}
+
+/* ["cat","mamba"]: values of an axis in the order in which cells have them. */
+static void add_values(text_buffer *b, const description *d, const char *key) {
+    map *seen = map_new(b->arena);
+    const char *text;
+    bool first = true;
+    text_add(b, "[");
+    for (int i = 0; i < d->cells->n; i++) {
+        const char *json = value_of(d, i, key, &text);
+        void **known = map_text(seen, json ? json : "");
+        if (!json || *known) continue;
+        *known = seen;
+        if (!first) text_add(b, ",");
+        first = false;
+        text_add(b, json);
+    }
+    text_add(b, "]");
+}
+
+/* The comment lines at the start of the file, without their marks. */
+static const char *leading_comment(arena *a, const char *text) {
+    text_buffer b = {.arena = a};
+    text_add(&b, "");
+    if (!strncmp(text, "\xef\xbb\xbf", 3)) text += 3;
+    for (const char *line = text; *line;) {
+        const char *end = line + strcspn(line, "\n"), *p = line + strspn(line, " ");
+        line = *end ? end + 1 : end;
+        if (*p == '#') {
+            p += 1 + (p[1] == ' ');
+            if (b.n) text_add(&b, "\n");
+            while (end > p && end[-1] == '\r') end--;
+            text_add_bytes(&b, p, end > p ? end - p : 0);
+        } else if (b.n || (*p != '\n' && *p != '\r')) {
+            break;
+        }
+    }
+    return b.text;
+}
+
+static void check_keys(const sheet *s, const yaml *y, const char *what, const char *const *name,
+                       int n) {
+    for (int i = 0; y->kind == YAML_MAP && i < y->n; i++) {
+        bool known = false;
+        for (int k = 0; k < n; k++) known |= !strcmp(y->key[i], name[k]);
+        if (known) continue;
+        text_buffer b = {.arena = s->arena};
+        for (int k = 0; k < n; k++) {
+            if (k) text_add(&b, ", ");
+            text_add(&b, name[k]);
+        }
+        diag_error(s->diag, y->key_at[i], "unknown key %.100s; %s has %s%s", y->key[i], what,
+                   b.text, suggest_tail(s->arena, y->key[i], name, n));
+    }
+    if (y->kind != YAML_MAP)
+        diag_error(s->diag, y->at, "%s is a map, not %s", what, yaml_kind_name[y->kind]);
+}
+
+static void check_over(const description *d, const yaml *y) {
+    const sheet *s = d->sheet;
+    bool found = false;
+    if (!y->text || y->kind == YAML_NULL) {
+        diag_error(s->diag, y->at, "select.over is a list of keys");
+        return;
+    }
+    if (!schema_find(s->schema, y->text)) {
+        schema_unknown_key(s->arena, s->schema, y->text, y->at, s->diag);
+        return;
+    }
+    for (int i = 0; i < d->n; i++) found |= !strcmp(d->axis[i].key, y->text);
+    if (!found && d->cells->n)
+        diag_warning(s->diag, y->at, "select.over names %s, which does not vary", y->text);
+}
+
+static void add_select(text_buffer *b, const description *d) {
+    static const char *const names[] = {"over", "by", "mode"};
+    const sheet *s = d->sheet;
+    const yaml *y = yaml_get(s->root, "select");
+    if (!y) {
+        text_add(b, "null");
+        return;
+    }
+    check_keys(s, y, "select", names, 3);
+    const yaml *over = yaml_get(y, "over"), *by = yaml_get(y, "by"), *mode = yaml_get(y, "mode");
+    text_add(b, "{\"over\":[");
+    for (int i = 0; over && i < (over->kind == YAML_LIST ? over->n : 1); i++) {
+        const yaml *key = over->kind == YAML_LIST ? over->item[i] : over;
+        check_over(d, key);
+        if (i) text_add(b, ",");
+        text_add_json(b, key->text);
+    }
+    if (!over || !by)
+        diag_error(s->diag, y->at, "select needs over (keys) and by (such as val/token_acc)");
+    if (by && (!by->text || (strncmp(by->text, "val/", 4) && strncmp(by->text, "train/", 6))))
+        diag_error(s->diag, by->at, "select.by is val/METRIC or train/METRIC%s",
+                   by->text && !strncmp(by->text, "test/", 5)
+                       ? "; choosing on the test set would make its scores too good"
+                       : "");
+    if (mode && (!mode->text || (strcmp(mode->text, "max") && strcmp(mode->text, "min"))))
+        diag_error(s->diag, mode->at, "select.mode is max or min");
+    text_add(b, "],\"by\":");
+    text_add_json(b, by ? by->text : NULL);
+    text_add(b, ",\"mode\":");
+    text_add_json(b, mode && mode->text ? mode->text : "max");
+    text_add(b, "}");
+}
+
+static void add_published(text_buffer *b, const sheet *s) {
+    const yaml *y = yaml_get(s->root, "published");
+    bool good = !y || y->kind == YAML_LIST;
+    for (int i = 0; good && y && i < y->n; i++) good = y->item[i]->kind == YAML_MAP;
+    if (!good) diag_error(s->diag, y->at, "published is a list of maps, one for each number");
+    if (y)
+        text_add_yaml(b, y);
+    else
+        text_add(b, "[]");
+}
+
+static void add_report(text_buffer *b, const sheet *s) {
+    static const char *const names[] = {"figures", "tables"};
+    const yaml *y = yaml_get(s->root, "report");
+    if (!y) {
+        text_add(b, "{}");
+        return;
+    }
+    check_keys(s, y, "report", names, 2);
+    for (int i = 0; y->kind == YAML_MAP && i < y->n; i++)
+        if (y->item[i]->kind != YAML_LIST)
+            diag_error(s->diag, y->item[i]->at, "report.%.100s is a list", y->key[i]);
+    text_add_yaml(b, y);
+}
+
+static void add_member(text_buffer *b, const char *key, const char *text) {
+    text_add_json(b, key);
+    text_add(b, ":");
+    text_add_json(b, text);
+    text_add(b, ",");
+}
+
+static const char *spec_json(const description *d) {
+    const sheet *s = d->sheet;
+    text_buffer b = {.arena = s->arena};
+    const char *recipe = NULL;
+    for (int i = 0; i < s->base.n; i++)
+        if (!strcmp(s->base.v[i].key, "recipe")) recipe = s->base.v[i].value->text;
+    text_add(&b, "{");
+    add_member(&b, "experiment", s->experiment);
+    add_member(&b, "file", s->name);
+    add_member(&b, "description", leading_comment(s->arena, s->text));
+    add_member(&b, "recipe", recipe);
+    text_add(&b, "\"axes\":{");
+    for (int i = 0; i < d->n; i++) {
+        if (i) text_add(&b, ",");
+        text_add_json(&b, d->axis[i].key);
+        text_add(&b, ":");
+        add_values(&b, d, d->axis[i].key);
+    }
+    text_add(&b, "},\"seeds\":");
+    add_values(&b, d, s->schema->seed_key);
+    text_add(&b, ",\"select\":");
+    add_select(&b, d);
+    text_add(&b, ",\"published\":");
+    add_published(&b, s);
+    text_add(&b, ",\"report\":");
+    add_report(&b, s);
+    text_add(&b, ",\"text\":");
+    text_add_json(&b, s->text);
+    text_add(&b, "}");
+    return b.text;
+}
+
+void sheet_describe(sheet *s, cell_list *cells, grid *out) {
+    description d = {.sheet = s, .cells = cells, .seen = map_new(s->arena)};
+    if (cells->n) find_axes(&d);
+    for (int i = 0; i < cells->n; i++) describe_cell(&d, i);
+    const char **keys = ARENA_NEW(s->arena, const char *, d.n);
+    for (int i = 0; i < d.n; i++) keys[i] = d.axis[i].key;
+    *out = (grid){
+        .experiment = s->experiment,
+        .file = s->name,
+        .cell = cells->v,
+        .n = cells->n,
+        .merged = (int)s->merged,
+        .excluded = (int)s->excluded,
+        .n_axes = d.n,
+        .axis = keys,
+        .spec_json = spec_json(&d),
+    };
+}
