@@ -5,6 +5,7 @@
 
 status sql_failed(sql *s, error *e) {
     const char *why = sqlite3_errmsg(s->db);
+    int system_error = sqlite3_system_errno(s->db);
     switch (sqlite3_errcode(s->db) & 0xff) {
     case SQLITE_FULL:
         return error_set(e, STATUS_ENVIRONMENT,
@@ -13,9 +14,10 @@ status sql_failed(sql *s, error *e) {
                          s->path);
     case SQLITE_IOERR:
         return error_set(e, STATUS_ENVIRONMENT,
-                         "%s cannot be read or written (%s, system error %d): look at the disk's "
-                         "free space and health.",
-                         s->path, why, sqlite3_system_errno(s->db));
+                         "%s cannot be read or written (%s%s%s): look at the disk's free space, "
+                         "quota and health.",
+                         s->path, why, system_error ? ", " : "",
+                         system_error ? strerror(system_error) : "");
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
         return error_set(e, STATUS_ENVIRONMENT,

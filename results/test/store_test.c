@@ -1,5 +1,6 @@
 /* store_test.c - what comes out of the database is what the journals say, whatever happens in
  * between. */
+#include "results/clock.h"
 #include "results/store_place.h"
 #include "store_fixture.h"
 
@@ -449,6 +450,33 @@ static void test_full_disk_takes_the_import_back(void **state) {
     store_close(s);
 }
 
+/* Growth of the file is asserted; the speed depends on the machine and is only printed. */
+static void test_100k_points(void **state) {
+    (void)state;
+    enum { N_SERIES = 5, N_STEP = 20000 };
+    static const char *const name[N_SERIES] = {"loss", "token_acc", "grad_norm", "lr", "tokens_s"};
+    error e = {0};
+    journal *j = journal_open(p.journals, "a", &e);
+    journal_attempt(j, "a", FIXTURE_CONFIG, FIXTURE_ENVIRONMENT, 1, -1, 0);
+    double start = clock_unix_s();
+    for (long step = 0; step < N_STEP; step++)
+        for (int i = 0; i < N_SERIES; i++)
+            journal_metric(j, "train", "", name[i], step, 1.0 / (double)(step + i + 1));
+    assert_int_equal(journal_close(j, &e), STATUS_OK);
+    double written = clock_unix_s();
+    store *s = fixture_open(&p);
+    import(s, "a");
+    double imported = clock_unix_s();
+    ask_is(s, "SELECT count(*) FROM metric", "100000");
+    store_close(s);
+    struct stat info;
+    assert_int_equal(stat(p.db, &info), 0);
+    double bytes = (double)info.st_size / (N_SERIES * N_STEP);
+    print_message("100000 points: journal %.2f s, import %.2f s, %.1f bytes a point\n",
+                  written - start, imported - written, bytes);
+    assert_true(bytes < 24);
+}
+
 static void test_network_file_systems_are_known(void **state) {
     (void)state;
     assert_string_equal(place_remote_kind(0x6969), "NFS");
@@ -476,6 +504,7 @@ int main(void) {
         TEST(test_foreign_and_newer_databases_are_left_alone),
         TEST(test_bad_places_are_one_sentence),
         TEST(test_full_disk_takes_the_import_back),
+        TEST(test_100k_points),
         TEST(test_network_file_systems_are_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
