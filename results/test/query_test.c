@@ -180,6 +180,27 @@ static void test_presets(void **state) {
            "bb   train         loss     1  nan\n");
 }
 
+/* Every block ```sql of the README runs, and there are ten. */
+static void test_queries_of_the_readme(void **state) {
+    (void)state;
+    FILE *file = fopen("results/README.md", "r");
+    assert_non_null(file);
+    static char text[1 << 15];
+    assert_true(fread(text, 1, sizeof text - 1, file) > 1000 && feof(file));
+    fclose(file);
+    int n = 0;
+    for (char *block = strstr(text, "```sql"); block; n++) {
+        char *start = block + 6, *end = strstr(start, "```");
+        assert_non_null(end);
+        *end = '\0';
+        error e = {0};
+        ask(start, NULL, QUERY_TABLE, &e);
+        if (e.code) fail_msg("%s: %s", start, e.text);
+        block = strstr(end + 1, "```sql");
+    }
+    assert_int_equal(n, 10);
+}
+
 static void test_no_database(void **state) {
     (void)state;
     error e = {0};
@@ -274,10 +295,15 @@ static void test_provenance(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_formats),     cmocka_unit_test(test_queries_that_read),
-        cmocka_unit_test(test_refusals),    cmocka_unit_test(test_presets),
-        cmocka_unit_test(test_no_database), cmocka_unit_test(test_full_output_is_an_error),
-        cmocka_unit_test(test_summary),     cmocka_unit_test(test_show),
+        cmocka_unit_test(test_formats),
+        cmocka_unit_test(test_queries_that_read),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_presets),
+        cmocka_unit_test(test_queries_of_the_readme),
+        cmocka_unit_test(test_no_database),
+        cmocka_unit_test(test_full_output_is_an_error),
+        cmocka_unit_test(test_summary),
+        cmocka_unit_test(test_show),
         cmocka_unit_test(test_provenance),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
