@@ -11,6 +11,8 @@
 
 typedef struct journal journal;
 
+enum { JOURNAL_VERSION = 1 };
+
 /* How a run ended, or where it stands. Order and names are part of the database. */
 typedef enum run_state {
     RUN_PENDING,
@@ -25,14 +27,18 @@ typedef enum run_state {
 } run_state;
 extern const char *const run_state_name[N_RUN_STATE]; /* "pending", "running", ... */
 
-/* Opens for appending; creates the folder and the file, cuts a torn tail. */
+/* Opens for appending; creates the folder and the file, cuts a torn tail. NULL with an error when
+ * that fails or another process is writing this journal. */
 journal *journal_open(const char *folder, const char *run_id, error *e);
-/* Writes what is buffered; `durable` also waits for the disk. */
+/* Writes what is buffered; `durable` also waits for the disk. The functions below return nothing:
+ * the first failed write (disk full, I/O error) stays, nothing is written behind it, and this
+ * function returns it in one sentence from then on. */
 status journal_flush(journal *j, bool durable, error *e);
 status journal_close(journal *j, error *e); /* flush(durable) + close; j may be NULL */
 
-/* Start of an attempt: config and environment are JSON objects as text. A resumed attempt names
- * the step it goes on from: the reader drops metrics of this run with step > resumed_from. */
+/* Start of an attempt: config and environment are JSON objects as text, kept digit for digit. A
+ * resumed attempt names the step it goes on from: the reader drops metrics and hashes of this run
+ * with step > resumed_from, and all final values. Started from nothing: resumed_from = -1. */
 void journal_attempt(journal *j, const char *run_id, const char *config_json,
                      const char *environment_json, long attempt, long resumed_from,
                      double start_unix_s);
@@ -48,5 +54,13 @@ void journal_final(journal *j, const char *split, const char *slice, const char 
 /* A hash of all parameters, as 16 hex digits. */
 void journal_hash(journal *j, long step, uint64_t hash);
 void journal_event(journal *j, const char *what, const char *detail);
+/* A file the run left behind: kind "checkpoint", "weights" ...; sha256: 64 hex digits. */
+void journal_artifact(journal *j, const char *path, const char *kind, long bytes,
+                      const char *sha256);
 /* End of an attempt. `message`: one sentence, or "". wall_s: seconds of this attempt. */
 void journal_end(journal *j, run_state state, long step, double wall_s, const char *message);
+/* Another's word on an attempt that could not end itself (store_run_fail). signal_number: 0 or the
+ * signal that ended it. */
+void journal_verdict(journal *j, const char *run_id, const char *config_json, long attempt,
+                     run_state state, int exit_code, int signal_number, const char *message,
+                     const char *log_tail);

@@ -18,8 +18,11 @@ typedef struct store store;
 store *store_open(const char *path, bool *needs_rebuild, error *e);
 /* Read only; a missing file is an error that names the command that creates it. */
 store *store_open_readonly(const char *path, error *e);
-void store_close(store *s); /* may be NULL */
+void store_close(store *s); /* may be NULL; leaves one plain file, readable from read-only media */
 sqlite3 *store_handle(store *s);
+/* In a forked child that goes on without exec: lets go of the lock it inherited, so that it ends
+ * with its owner. The child must not use or close the store. */
+void store_detach(store *s);
 
 /* One experiment = one grid file. spec_json: everything a report needs (text of the grid file,
  * axes, select, published, report settings); see results/README.md. Replaces the cells of an
@@ -33,9 +36,12 @@ status store_experiment(store *s, const char *name, const char *file, const char
                         const store_cell *cells, int n, error *e);
 
 /* Imports every new complete line of a journal in one transaction; idempotent. Finished runs appear
- * with state, final values and metrics. */
+ * with state, final values and metrics. No journal yet: nothing to do. Another journal under the
+ * same name: what came from the first is deleted. A damaged line is an error that names it; the
+ * lines before it are kept. */
 status store_import(store *s, const char *journal_folder, const char *run_id, error *e);
-/* Imports all journals of a folder (rebuild). Counts them. */
+/* Imports all journals of a folder (rebuild), in the order of their names, and counts them
+ * (`n_runs` may be NULL). One that fails does not stop the others; the first error is returned. */
 status store_import_all(store *s, const char *journal_folder, long *n_runs, error *e);
 
 /* What the scheduler needs to know of a run; RUN_PENDING when it is unknown. */
@@ -47,7 +53,9 @@ typedef struct store_run {
 } store_run;
 status store_run_get(store *s, const char *run_id, store_run *out, error *e);
 /* Scheduler's own verdict on a run whose worker died or never started. signal: 0 or the signal;
- * log_tail: last 4 KB of its stderr. Written to the run's journal as well (rebuild must agree). */
+ * log_tail: its stderr, of which the last 4 KB are kept. Written to the run's journal as well
+ * (rebuild must agree). It ends the last attempt if that has no end, and otherwise counts as one
+ * more attempt, which never started: a run that ended by itself needs no verdict. */
 status store_run_fail(store *s, const char *journal_folder, const char *run_id,
                       const char *config_json, run_state state, int exit_code, int signal_number,
                       const char *message, const char *log_tail, error *e);

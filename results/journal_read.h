@@ -1,0 +1,26 @@
+/* journal_read.h - the complete lines of a journal, from any offset, while it may still grow.
+ *
+ * The end is where no further line is complete: a last line without newline, or a last line that
+ * is no JSON, is a torn tail and is left for its writer. The same in the middle is damage. */
+#pragma once
+#include "journal.h"
+#include "sha256.h"
+
+#include <jansson.h>
+
+typedef struct journal_reader journal_reader;
+
+/* `*out` is NULL with STATUS_OK when there is no such journal. */
+status journal_read_open(journal_reader **out, const char *folder, const char *run_id, error *e);
+void journal_read_close(journal_reader *r); /* may be NULL */
+const char *journal_read_path(const journal_reader *r);
+
+/* The next complete line: its text and its object, both valid until the next call. False at the
+ * end, and on an error (unreadable, damaged, written by a newer version). */
+bool journal_read_line(journal_reader *r, const char **text, json_t **line, error *e);
+long journal_read_offset(const journal_reader *r);      /* behind the last line returned */
+long journal_read_number(const journal_reader *r);      /* its number, counted from 1 */
+void journal_read_seek(journal_reader *r, long offset); /* an offset returned earlier */
+
+/* SHA-256 over the first and the last bytes of [0, offset); "" when the file is shorter. */
+void journal_read_fingerprint(journal_reader *r, long offset, char out[SHA256_HEX]);

@@ -1,0 +1,94 @@
+/* provenance.c - see provenance.h. Cost: one SHA-256 over the running binary, some milliseconds. */
+#include "provenance.h"
+
+#include "jsontext.h"
+#include "sha256.h"
+#include "version.h"
+
+#include <locale.h>
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <sys/utsname.h>
+
+extern char **environ;
+
+static void put_text(jsontext *t, const char *key, const char *value) {
+    jsontext_key(t, key);
+    jsontext_string(t, value);
+}
+
+/* "model name : X" of the first processor, NULL where the kernel does not say. */
+static char *cpu_model(arena *a) {
+    FILE *file = fopen("/proc/cpuinfo", "re");
+    char line[512], *model = NULL;
+    while (file && !model && fgets(line, sizeof line, file)) {
+        char *colon = strchr(line, ':');
+        if (strncmp(line, "model name", 10) != 0 || !colon) continue;
+        line[strcspn(line, "\n")] = '\0';
+        model = arena_text(a, colon + 1 + (colon[1] == ' '));
+    }
+    if (file) fclose(file);
+    return model;
+}
+
+static bool is_kept(const char *variable) {
+    static const char *const kept[] = {"OMP_", "CUDA_VISIBLE_DEVICES=", "SLURM_JOB_ID="};
+    for (int i = 0; i < 3; i++)
+        if (strncmp(variable, kept[i], strlen(kept[i])) == 0) return true;
+    return false;
+}
+
+static int by_text(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* In order of name: the order of the environment is anybody's. */
+static void put_variables(jsontext *t) {
+    char **kept = NULL;
+    int n = 0, cap = 0;
+    for (char **variable = environ; *variable; variable++) {
+        if (!is_kept(*variable)) continue;
+        ARENA_GROW(t->arena, kept, n, cap);
+        kept[n++] = *variable;
+    }
+    if (n) qsort(kept, (size_t)n, sizeof *kept, by_text);
+    jsontext_key(t, "environment");
+    jsontext_put(t, "{");
+    for (int i = 0; i < n; i++) {
+        char *name = arena_text(t->arena, kept[i]);
+        name[strcspn(name, "=")] = '\0';
+        put_text(t, name, kept[i] + strlen(name) + 1);
+    }
+    jsontext_put(t, "}");
+}
+
+char *provenance_json(arena *a, const char *backend, const char *instruction_set,
+                      const char *device) {
+    struct utsname machine = {0};
+    uname(&machine);
+    char binary[SHA256_HEX];
+    error unread = {0}; /* without /proc the binary stays unnamed */
+    bool hashed = sha256_file(binary, "/proc/self/exe", &unread) == STATUS_OK;
+
+    jsontext t = {.arena = a};
+    jsontext_put(&t, "{");
+    put_text(&t, "version", VERSION_TEXT);
+    put_text(&t, "commit", VERSION_COMMIT);
+    jsontext_key(&t, "dirty");
+    jsontext_put(&t, VERSION_DIRTY ? "true" : "false");
+    put_text(&t, "binary_sha256", hashed ? binary : NULL);
+    put_text(&t, "compiler", VERSION_COMPILER);
+    put_text(&t, "flags", VERSION_FLAGS);
+    put_text(&t, "sqlite", sqlite3_libversion());
+    put_text(&t, "backend", backend);
+    put_text(&t, "instruction_set", instruction_set);
+    put_text(&t, "device", device);
+    put_text(&t, "cpu", cpu_model(a));
+    put_text(&t, "kernel",
+             arena_printf(a, "%s %s %s", machine.sysname, machine.release, machine.machine));
+    put_text(&t, "host", machine.nodename);
+    put_text(&t, "locale", setlocale(LC_ALL, NULL));
+    put_variables(&t);
+    jsontext_put(&t, "}");
+    return t.data;
+}

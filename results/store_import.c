@@ -1,0 +1,378 @@
+/* store_import.c - journals into tables; see store.h and the journal format in results/README.md.
+ *
+ * One transaction per call. How far a journal has been read is kept with a fingerprint of what was
+ * read, in the same transaction, so that a line is imported exactly once whatever is killed when.
+ * Two kinds of failure: a line that is wrong ends the import behind the line before it; a database
+ * that fails takes the whole transaction back. */
+#include "store_own.h"
+
+#include "journal_read.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <math.h>
+
+typedef struct import {
+    store *s;
+    sql *q;
+    const char *run;
+    const char *text; /* the line */
+    json_t *line;
+    error *bad;    /* a wrong line */
+    error *failed; /* the database */
+} import;
+
+/* ---- fields ----------------------------------------------------------------------------------*/
+
+/* Fills variables from the line, by jansson's format letters; false when one is missing or of
+ * another type. */
+static bool fields(import *m, const char *format, ...) {
+    json_error_t why;
+    va_list args;
+    va_start(args, format);
+    int result = json_vunpack_ex(m->line, &why, 0, format, args);
+    va_end(args);
+    if (result != 0) error_set(m->bad, STATUS_ENVIRONMENT, "%s", why.text);
+    return result == 0;
+}
+
+/* A number, or "nan", "inf", "-inf"; *flag is NULL for a finite one. */
+static bool value_of(import *m, json_t *item, double *value, const char **flag) {
+    const char *word = json_string_value(item);
+    *flag = NULL;
+    if (json_is_number(item))
+        *value = json_number_value(item);
+    else if (word && (!strcmp(word, "nan") || !strcmp(word, "inf") || !strcmp(word, "-inf"))) {
+        *value = (double)NAN;
+        *flag = word;
+    } else
+        error_set(m->bad, STATUS_ENVIRONMENT, "\"value\" is no number, nan, inf or -inf");
+    return !m->bad->code;
+}
+
+static bool is_state(import *m, const char *name) {
+    for (int i = 0; i < N_RUN_STATE; i++)
+        if (strcmp(run_state_name[i], name) == 0) return true;
+    error_set(m->bad, STATUS_ENVIRONMENT, "\"state\" is \"%s\", which is none", name);
+    return false;
+}
+
+static bool is_own_run(import *m, const char *run) {
+    if (strcmp(run, m->run) == 0) return true;
+    error_set(m->bad, STATUS_ENVIRONMENT, "it is about run %s: the file was renamed", run);
+    return false;
+}
+
+/* ---- lines -----------------------------------------------------------------------------------*/
+
+/* The config of this line becomes the run; its environment, if any, is stored once. The texts are
+ * taken out by SQLite, which keeps numbers as they were written. */
+static void import_config(import *m, char environment_sha256[SHA256_HEX]) {
+    sqlite3_stmt *row = sql_bind(
+        m->q, m->failed, "SELECT json_extract(?1, '$.config'), json_extract(?1, '$.environment')",
+        "t", m->text);
+    environment_sha256[0] = '\0';
+    if (!sql_row(m->q, row, m->failed)) return;
+    const char *environment = sql_text(row, 1);
+    store_config(m->s, m->run, sql_text(row, 0), m->failed);
+    if (*environment && !m->failed->code) {
+        sha256_bytes(environment_sha256, environment, strlen(environment));
+        sql_do(m->q, m->failed, "INSERT OR IGNORE INTO environment (sha256, json) VALUES (?1, ?2)",
+               "tt", environment_sha256, environment);
+    }
+    sqlite3_reset(row);
+}
+
+static void refresh_run(import *m, const char *state, const char *message) {
+    sql_do(m->q, m->failed,
+           "UPDATE run SET state = ?2, message = ?3,"
+           " attempts = (SELECT count(*) FROM attempt WHERE run = ?1),"
+           " wall_s = (SELECT total(wall_s) FROM attempt WHERE run = ?1) WHERE id = ?1",
+           "ttt", m->run, state, message);
+}
+
+static void import_attempt(import *m) {
+    const char *run;
+    json_int_t number, resumed_from;
+    double start_s;
+    json_t *config, *environment;
+    if (!fields(m, "{s:s, s:I, s:I, s:F, s:o, s:o}", "run", &run, "attempt", &number,
+                "resumed_from", &resumed_from, "start_s", &start_s, "config", &config,
+                "environment", &environment) ||
+        !is_own_run(m, run))
+        return;
+    if (!json_is_object(config) || !json_is_object(environment)) {
+        error_set(m->bad, STATUS_ENVIRONMENT, "\"config\" or \"environment\" is no object");
+        return;
+    }
+    char environment_sha256[SHA256_HEX];
+    import_config(m, environment_sha256);
+    if (m->failed->code) return;
+    sql_do(m->q, m->failed,
+           "INSERT OR REPLACE INTO attempt (run, number, start_s, resumed_from, environment) "
+           "VALUES (?1, ?2, ?3, ?4, ?5)",
+           "tidix", m->run, (long)number, start_s, (long)resumed_from, environment_sha256);
+    sql_do(m->q, m->failed,
+           "DELETE FROM point WHERE series IN (SELECT number FROM series WHERE run = ?1) "
+           "AND step > ?2",
+           "ti", m->run, (long)resumed_from);
+    sql_do(m->q, m->failed, "DELETE FROM param_hash WHERE run = ?1 AND step > ?2", "ti", m->run,
+           (long)resumed_from);
+    sql_do(m->q, m->failed, "DELETE FROM final WHERE run = ?1", "t", m->run);
+    refresh_run(m, run_state_name[RUN_RUNNING], "");
+}
+
+static void import_model(import *m) {
+    json_int_t params;
+    json_t *state_size, *flops, *mem;
+    if (!fields(m, "{s:I, s:o, s:o, s:o}", "params", &params, "state_size", &state_size,
+                "flops_per_token", &flops, "mem_bytes", &mem))
+        return;
+    sql_do(m->q, m->failed,
+           "UPDATE run SET params = ?2, state_size = ?3, flops_per_token = ?4, mem_bytes = ?5 "
+           "WHERE id = ?1",
+           "tiddd", m->run, (long)params,
+           json_is_number(state_size) ? json_number_value(state_size) : (double)NAN,
+           json_is_number(flops) ? json_number_value(flops) : (double)NAN,
+           json_is_number(mem) ? json_number_value(mem) : (double)NAN);
+}
+
+static long series_number(import *m, const char *split, const char *slice, const char *name) {
+    static const char *const find =
+        "SELECT number FROM series WHERE run = ?1 AND split = ?2 AND slice = ?3 AND name = ?4";
+    long number = sql_long(m->q, m->failed, 0, find, "tttt", m->run, split, slice, name);
+    if (number || m->failed->code) return number;
+    sql_do(m->q, m->failed, "INSERT INTO series (run, split, slice, name) VALUES (?1, ?2, ?3, ?4)",
+           "tttt", m->run, split, slice, name);
+    return (long)sqlite3_last_insert_rowid(m->q->db);
+}
+
+static void import_metric(import *m) {
+    const char *split, *slice, *name, *flag;
+    json_int_t step;
+    json_t *item;
+    double value;
+    if (!fields(m, "{s:s, s:s, s:s, s:I, s:o}", "split", &split, "slice", &slice, "name", &name,
+                "step", &step, "value", &item) ||
+        !value_of(m, item, &value, &flag))
+        return;
+    long series = series_number(m, split, slice, name);
+    if (m->failed->code) return;
+    sql_do(m->q, m->failed,
+           "INSERT OR REPLACE INTO point (series, step, value, flag) VALUES (?1, ?2, ?3, ?4)",
+           "iidt", series, (long)step, value, flag);
+}
+
+static void import_final(import *m) {
+    const char *split, *slice, *name, *flag;
+    json_t *item;
+    double value;
+    if (!fields(m, "{s:s, s:s, s:s, s:o}", "split", &split, "slice", &slice, "name", &name, "value",
+                &item) ||
+        !value_of(m, item, &value, &flag))
+        return;
+    sql_do(m->q, m->failed,
+           "INSERT OR REPLACE INTO final (run, split, slice, name, value, flag) "
+           "VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+           "ttttdt", m->run, split, slice, name, value, flag);
+}
+
+static void import_hash(import *m) {
+    json_int_t step;
+    const char *hash;
+    if (!fields(m, "{s:I, s:s}", "step", &step, "hash", &hash)) return;
+    sql_do(m->q, m->failed,
+           "INSERT OR REPLACE INTO param_hash (run, step, hash) VALUES (?1, ?2, ?3)", "tit", m->run,
+           (long)step, hash);
+}
+
+static void import_event(import *m) {
+    double time_s;
+    const char *what, *detail;
+    if (!fields(m, "{s:F, s:s, s:s}", "time_s", &time_s, "what", &what, "detail", &detail)) return;
+    sql_do(m->q, m->failed, "INSERT INTO event (run, time_s, what, detail) VALUES (?1, ?2, ?3, ?4)",
+           "tdtt", m->run, time_s, what, detail);
+}
+
+static void import_artifact(import *m) {
+    const char *path, *kind, *digest;
+    json_int_t bytes;
+    if (!fields(m, "{s:s, s:s, s:I, s:s}", "path", &path, "kind", &kind, "bytes", &bytes, "sha256",
+                &digest))
+        return;
+    sql_do(m->q, m->failed,
+           "INSERT OR REPLACE INTO artifact (run, path, kind, bytes, sha256) "
+           "VALUES (?1, ?2, ?3, ?4, ?5)",
+           "tttit", m->run, path, kind, (long)bytes, digest);
+}
+
+static void import_end(import *m) {
+    json_int_t number, step;
+    const char *state, *message;
+    double wall_s;
+    if (!fields(m, "{s:I, s:s, s:I, s:F, s:s}", "attempt", &number, "state", &state, "step", &step,
+                "wall_s", &wall_s, "message", &message) ||
+        !is_state(m, state))
+        return;
+    sql_do(m->q, m->failed,
+           "UPDATE attempt SET state = ?3, step = ?4, wall_s = ?5, message = ?6 "
+           "WHERE run = ?1 AND number = ?2",
+           "titidt", m->run, (long)number, state, (long)step, wall_s, message);
+    if (!m->failed->code && sqlite3_changes(m->q->db) == 0)
+        error_set(m->bad, STATUS_ENVIRONMENT, "it ends attempt %lld, which never started",
+                  (long long)number);
+    else
+        refresh_run(m, state, message);
+}
+
+static void import_verdict(import *m) {
+    json_int_t number, exit_code, signal_number;
+    const char *run, *state, *message, *log_tail;
+    json_t *config;
+    if (!fields(m, "{s:s, s:I, s:s, s:I, s:I, s:s, s:s, s:o}", "run", &run, "attempt", &number,
+                "state", &state, "exit_code", &exit_code, "signal", &signal_number, "message",
+                &message, "log_tail", &log_tail, "config", &config) ||
+        !is_own_run(m, run) || !is_state(m, state))
+        return;
+    char no_environment[SHA256_HEX];
+    import_config(m, no_environment);
+    if (m->failed->code) return;
+    sql_do(m->q, m->failed,
+           "INSERT INTO attempt (run, number, state, exit_code, signal, message, log_tail) "
+           "VALUES (?1, ?2, ?3, ?4, nullif(?5, 0), ?6, ?7) "
+           "ON CONFLICT (run, number) DO UPDATE SET state = excluded.state,"
+           " exit_code = excluded.exit_code, signal = excluded.signal,"
+           " message = excluded.message, log_tail = excluded.log_tail",
+           "titiitt", m->run, (long)number, state, (long)exit_code, (long)signal_number, message,
+           log_tail);
+    refresh_run(m, state, message);
+}
+
+static void import_line(import *m, bool first) {
+    static const struct {
+        const char *type;
+        void (*import)(import *m);
+    } table[] = {
+        {"metric", import_metric}, {"hash", import_hash},       {"final", import_final},
+        {"model", import_model},   {"event", import_event},     {"attempt", import_attempt},
+        {"end", import_end},       {"verdict", import_verdict}, {"artifact", import_artifact}};
+    const char *type;
+    if (!fields(m, "{s:s}", "type", &type)) return;
+    if (first && strcmp(type, "attempt") != 0 && strcmp(type, "verdict") != 0) {
+        error_set(m->bad, STATUS_ENVIRONMENT, "a journal starts with an attempt, not \"%s\"", type);
+        return;
+    }
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if (strcmp(table[i].type, type) == 0) {
+            table[i].import(m);
+            return;
+        }
+    error_set(m->bad, STATUS_ENVIRONMENT, "lines of type \"%s\" are unknown", type);
+}
+
+/* ---- journals --------------------------------------------------------------------------------*/
+
+/* Deletes what earlier imports brought; the run stays, its cells need it. */
+static void forget_run(import *m) {
+    static const char *const statement[] = {
+        "DELETE FROM point WHERE series IN (SELECT number FROM series WHERE run = ?1)",
+        "DELETE FROM series WHERE run = ?1",
+        "DELETE FROM param_hash WHERE run = ?1",
+        "DELETE FROM final WHERE run = ?1",
+        "DELETE FROM event WHERE run = ?1",
+        "DELETE FROM artifact WHERE run = ?1",
+        "DELETE FROM attempt WHERE run = ?1",
+        "DELETE FROM import WHERE run = ?1",
+        "UPDATE run SET params = NULL, state_size = NULL, flops_per_token = NULL, mem_bytes = NULL "
+        "WHERE id = ?1",
+    };
+    for (size_t i = 0; i < sizeof statement / sizeof *statement && !m->failed->code; i++)
+        sql_do(m->q, m->failed, statement[i], "t", m->run);
+    refresh_run(m, run_state_name[RUN_PENDING], "");
+}
+
+/* Sets the reader behind what is imported already. */
+static void seek_new(import *m, journal_reader *r) {
+    char was[SHA256_HEX] = "", is[SHA256_HEX];
+    sqlite3_stmt *row = sql_bind(
+        m->q, m->failed, "SELECT offset, fingerprint FROM import WHERE run = ?1", "t", m->run);
+    if (!sql_row(m->q, row, m->failed)) return;
+    long offset = (long)sqlite3_column_int64(row, 0);
+    snprintf(was, sizeof was, "%s", sql_text(row, 1));
+    sqlite3_reset(row);
+    journal_read_fingerprint(r, offset, is);
+    if (strcmp(was, is) == 0)
+        journal_read_seek(r, offset);
+    else
+        forget_run(m);
+}
+
+/* `bad`: a line that ended the import early. */
+static status import_journal(import *m, journal_reader *r) {
+    sql_do(m->q, m->failed, "BEGIN", "");
+    if (!m->failed->code) seek_new(m, r);
+    long start = journal_read_offset(r), end = start;
+    while (!m->failed->code && journal_read_line(r, &m->text, &m->line, m->bad)) {
+        error why = {0}, *bad = m->bad;
+        m->bad = &why;
+        import_line(m, end == 0);
+        m->bad = bad;
+        if (why.code) {
+            error_set(bad, why.code,
+                      "%s, line %ld is wrong: %s; what precedes it is kept. Remove the line, or "
+                      "the file to train the run again.",
+                      journal_read_path(r), journal_read_number(r), why.text);
+            break;
+        }
+        end = journal_read_offset(r);
+    }
+    if (end > start && !m->failed->code) {
+        char fingerprint[SHA256_HEX];
+        journal_read_fingerprint(r, end, fingerprint);
+        sql_do(m->q, m->failed,
+               "INSERT OR REPLACE INTO import (run, offset, fingerprint) VALUES (?1, ?2, ?3)",
+               "tit", m->run, end, fingerprint);
+    }
+    return store_commit(m->s, m->failed);
+}
+
+status store_import(store *s, const char *journal_folder, const char *run_id, error *e) {
+    journal_reader *r;
+    error bad = {0}, failed = {0};
+    if (journal_read_open(&r, journal_folder, run_id, e) != STATUS_OK || !r) return e->code;
+import m = {.s = s, .q = & s->q, .run = run_id, .bad = & bad, .failed = & failed };
+    import_journal(&m, r);
+    journal_read_close(r);
+    if (failed.code) error_set(e, failed.code, "%s", failed.text);
+    if (bad.code) error_set(e, bad.code, "%s", bad.text);
+    return e->code;
+}
+
+static int is_journal(const struct dirent *entry) {
+    size_t n = strlen(entry->d_name);
+    return n > 6 && strcmp(entry->d_name + n - 6, ".jsonl") == 0;
+}
+
+static int by_bytes(const struct dirent **a, const struct dirent **b) {
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+status store_import_all(store *s, const char *journal_folder, long *n_runs, error *e) {
+    struct dirent **entry = NULL;
+    int n = scandir(journal_folder, &entry, is_journal, by_bytes);
+    if (n_runs) *n_runs = 0;
+    if (n < 0)
+        return error_set(e, STATUS_ENVIRONMENT, "the journal folder %s cannot be read: %s.",
+                         journal_folder, strerror(errno));
+    for (int i = 0; i < n; i++) {
+        error one = {0};
+        entry[i]->d_name[strlen(entry[i]->d_name) - 6] = '\0';
+        if (store_import(s, journal_folder, entry[i]->d_name, &one) == STATUS_OK) {
+            if (n_runs) ++*n_runs;
+        } else
+            error_set(e, one.code, "%s", one.text);
+        free(entry[i]);
+    }
+    free(entry);
+    return e->code;
+}

@@ -1,0 +1,77 @@
+/* store_fixture.h - a folder of its own for a test, and small journals to fill it with. */
+#pragma once
+#include "kernels/core/error.h"
+#include "results/journal.h"
+#include "results/store.h"
+
+#include <ftw.h>
+#include <unistd.h>
+
+typedef struct place {
+    char folder[64], db[128], journals[128];
+} place;
+
+static inline place place_new(void) {
+    place p = {.folder = "/tmp/results-XXXXXX"};
+    CHECK(mkdtemp(p.folder) != NULL);
+    snprintf(p.db, sizeof p.db, "%s/results.db", p.folder);
+    snprintf(p.journals, sizeof p.journals, "%s/journal", p.folder);
+    return p;
+}
+
+static inline int place_remove_one(const char *path, const struct stat *info, int kind,
+                                   struct FTW *walk) {
+    (void)info, (void)kind, (void)walk;
+    return remove(path);
+}
+
+static inline void place_remove(const place *p) {
+    nftw(p->folder, place_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+#define FIXTURE_CONFIG                                                                             \
+    "{\"model.mixer\":\"cat\",\"task.name\":\"nar\",\"train.lr\":0.3,\"train.seed\":7,"            \
+    "\"model.gated\":true,\"eval.lengths\":[64,128]}"
+#define FIXTURE_ENVIRONMENT "{\"host\":\"one\",\"cpu\":\"x\"}"
+
+/* One attempt from step `from` to `to`: a loss and a hash each step, finals when it is done. */
+static inline void fixture_attempt(const place *p, const char *run, long attempt, long from,
+                                   long to, run_state state, double scale) {
+    error e = {0};
+    journal *j = journal_open(p->journals, run, &e);
+    if (!j) BUG("%s", e.text);
+    journal_attempt(j, run, FIXTURE_CONFIG, FIXTURE_ENVIRONMENT, attempt, from, 1e9);
+    journal_model(j, 1234, 64, 5e3, 1e6);
+    for (long step = from + 1; step <= to; step++) {
+        journal_metric(j, "train", "", "loss", step, scale / (double)(step + 1));
+        journal_hash(j, step, (uint64_t)step * 0x9e3779b97f4a7c15u);
+    }
+    if (state == RUN_DONE) {
+        journal_final(j, "test", "", "token_acc", 0.5 * scale);
+        journal_final(j, "test", "length=256", "token_acc", 0.25 * scale);
+    }
+    if (state != RUN_RUNNING) journal_end(j, state, to, 1.5, state == RUN_DONE ? "" : "why");
+    CHECK(journal_close(j, &e) == STATUS_OK);
+}
+
+/* The first column of the first row, as text in a static buffer; "(none)" without a row. */
+static inline const char *fixture_ask(store *s, const char *query) {
+    static char answer[4096];
+    sqlite3_stmt *row = NULL;
+    if (sqlite3_prepare_v2(store_handle(s), query, -1, &row, NULL))
+        BUG("%s: %s", query, sqlite3_errmsg(store_handle(s)));
+    bool found = sqlite3_step(row) == SQLITE_ROW;
+    const char *text = found ? (const char *)sqlite3_column_text(row, 0) : "(none)";
+    snprintf(answer, sizeof answer, "%s", text ? text : "(null)");
+    sqlite3_finalize(row);
+    return answer;
+}
+
+/* Opens for writing; a failure ends the test program. */
+static inline store *fixture_open(const place *p) {
+    error e = {0};
+    bool rebuild;
+    store *s = store_open(p->db, &rebuild, &e);
+    if (!s) BUG("%s", e.text);
+    return s;
+}

@@ -1,0 +1,511 @@
+/* store_test.c - what comes out of the database is what the journals say, whatever happens in
+ * between. */
+#include "results/clock.h"
+#include "results/store_place.h"
+#include "store_fixture.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <cmocka.h>
+
+static place p;
+
+static int setup(void **state) {
+    (void)state;
+    p = place_new();
+    return 0;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    place_remove(&p);
+    return 0;
+}
+
+static void import(store *s, const char *run) {
+    error e = {0};
+    if (store_import(s, p.journals, run, &e)) fail_msg("%s", e.text);
+}
+
+#define ask_is(s, query, answer) assert_string_equal(fixture_ask(s, query), answer)
+
+static void content_hash(store *s, char out[65]) {
+    error e = {0};
+    assert_int_equal(store_content_hash(s, out, &e), STATUS_OK);
+}
+
+static void test_a_run_arrives(void **state) {
+    (void)state;
+    fixture_attempt(&p, "a", 1, -1, 9, RUN_DONE, 1);
+    store *s = fixture_open(&p);
+    import(s, "a");
+    ask_is(s, "SELECT task || ' ' || mixer || ' ' || seed || ' ' || state FROM run",
+           "nar cat 7 done");
+    ask_is(s, "SELECT params || ' ' || state_size || ' ' || wall_s FROM run", "1234 64.0 1.5");
+    ask_is(s,
+           "SELECT group_concat(key || '=' || text || '/' || ifnull(number, '-'), ' ') "
+           "FROM run_param",
+           "eval.lengths=[64,128]/- model.gated=true/1.0 model.mixer=cat/- task.name=nar/- "
+           "train.lr=0.3/0.3 train.seed=7/7.0");
+    ask_is(s, "SELECT count(*) FROM metric", "10");
+    ask_is(s, "SELECT value FROM metric WHERE step = 3", "0.25");
+    ask_is(s, "SELECT hash FROM param_hash WHERE step = 1", "9e3779b97f4a7c15");
+    ask_is(s, "SELECT group_concat(slice || ':' || value, ' ') FROM v_final",
+           ":0.5 length=256:0.25");
+    ask_is(s, "SELECT config FROM run", FIXTURE_CONFIG);
+    ask_is(s, "SELECT json FROM environment", FIXTURE_ENVIRONMENT);
+    ask_is(s, "SELECT state || step || ifnull(exit_code, '-') FROM v_runs", "done9-");
+    store_close(s);
+}
+
+static void test_import_is_idempotent_and_incremental(void **state) {
+    (void)state;
+    char once[65], again[65], rebuilt[65];
+    store *s = fixture_open(&p);
+    import(s, "a"); /* no journal yet */
+    fixture_attempt(&p, "a", 1, -1, 9, RUN_PREEMPTED, 1);
+    import(s, "a");
+    fixture_attempt(&p, "a", 2, 5, 12, RUN_DONE, 1);
+    import(s, "a");
+    content_hash(s, once);
+    for (int i = 0; i < 3; i++) import(s, "a");
+    content_hash(s, again);
+    assert_string_equal(once, again);
+    ask_is(s, "SELECT count(*) FROM attempt", "2");
+    ask_is(s, "SELECT wall_s FROM run", "3.0");
+    store_close(s);
+
+    unlink(p.db);
+    s = fixture_open(&p);
+    long n;
+    error e = {0};
+    assert_int_equal(store_import_all(s, p.journals, &n, &e), STATUS_OK);
+    assert_int_equal(n, 1);
+    content_hash(s, rebuilt);
+    assert_string_equal(once, rebuilt);
+    store_close(s);
+}
+
+static void test_resumed_attempt_drops_later_steps(void **state) {
+    (void)state;
+    fixture_attempt(&p, "a", 1, -1, 9, RUN_PREEMPTED, 1);
+    fixture_attempt(&p, "a", 2, 5, 7, RUN_RUNNING, 2);
+    store *s = fixture_open(&p);
+    import(s, "a");
+    ask_is(s, "SELECT group_concat(step, ' ') FROM metric", "0 1 2 3 4 5 6 7");
+    ask_is(s, "SELECT max(step) FROM param_hash", "7");
+    ask_is(s, "SELECT value FROM metric WHERE step = 7", "0.25");
+    ask_is(s, "SELECT state || attempts FROM run", "running2");
+    store_close(s);
+}
+
+static void test_same_attempt_replaces(void **state) {
+    (void)state;
+    fixture_attempt(&p, "a", 1, -1, 9, RUN_FAILED, 1);
+    fixture_attempt(&p, "a", 1, -1, 4, RUN_DONE, 2);
+    store *s = fixture_open(&p);
+    import(s, "a");
+    ask_is(s, "SELECT count(*) || state FROM attempt", "1done");
+    ask_is(s, "SELECT count(*) || ' ' || max(value) FROM metric", "5 2.0");
+    store_close(s);
+}
+
+static void test_replaced_or_shrunk_journal_starts_over(void **state) {
+    (void)state;
+    char path[256];
+    snprintf(path, sizeof path, "%s/a.jsonl", p.journals);
+    fixture_attempt(&p, "a", 1, -1, 9, RUN_DONE, 1);
+    store *s = fixture_open(&p);
+    import(s, "a");
+    unlink(path);
+    fixture_attempt(&p, "a", 1, -1, 3, RUN_RUNNING, 4); /* shorter */
+    import(s, "a");
+    ask_is(s, "SELECT count(*) || ' ' || max(value) FROM metric", "4 4.0");
+    ask_is(s, "SELECT count(*) FROM final", "0");
+    unlink(path);
+    fixture_attempt(&p, "a", 1, -1, 19, RUN_DONE, 8); /* longer */
+    import(s, "a");
+    ask_is(s, "SELECT count(*) || ' ' || max(value) FROM metric", "20 8.0");
+    ask_is(s, "PRAGMA foreign_key_check", "(none)");
+    store_close(s);
+}
+
+static void test_not_finite_values_keep_their_kind(void **state) {
+    (void)state;
+    error e = {0};
+    journal *j = journal_open(p.journals, "a", &e);
+    journal_attempt(j, "a", "{}", "{}", 1, -1, 0);
+    journal_metric(j, "train", "", "loss", 1, (double)NAN);
+    journal_metric(j, "train", "", "loss", 2, (double)INFINITY);
+    journal_metric(j, "train", "", "loss", 3, 2.5);
+    journal_final(j, "test", "", "loss", (double)-INFINITY);
+    journal_end(j, RUN_DIVERGED, 3, 1, "loss is nan at step 1");
+    journal_close(j, &e);
+    store *s = fixture_open(&p);
+    import(s, "a");
+    ask_is(s, "SELECT group_concat(ifnull(value, flag), ' ') FROM metric", "nan inf 2.5");
+    ask_is(s, "SELECT ifnull(value, 'NULL') || flag FROM final", "NULL-inf");
+    ask_is(s, "SELECT state || ': ' || message FROM run", "diverged: loss is nan at step 1");
+    store_close(s);
+}
+
+static void test_content_hash_ignores_time_and_order(void **state) {
+    (void)state;
+    char first[65], second[65], third[65];
+    const char *order[2][2] = {{"a", "b"}, {"b", "a"}};
+    for (int round = 0; round < 2; round++) {
+        store *s = fixture_open(&p);
+        for (int i = 0; i < 2; i++) {
+            error e = {0};
+            const char *run = order[round][i];
+            journal *j = journal_open(p.journals, run, &e);
+            journal_attempt(j, run, "{\"seed\":1}", round ? "{\"host\":\"x\"}" : "{}", 1, -1,
+                            100.0 * round);
+            journal_metric(j, "train", "", *run == 'a' ? "loss" : "acc", 1, 0.5);
+            journal_end(j, RUN_DONE, 1, 7.0 + round, "");
+            journal_close(j, &e);
+            import(s, run);
+        }
+        content_hash(s, round ? second : first);
+        store_close(s);
+        if (round == 0) {
+            place_remove(&p);
+            p = place_new();
+        }
+    }
+    assert_string_equal(first, second);
+    fixture_attempt(&p, "c", 1, -1, 1, RUN_DONE, 1);
+    store *s = fixture_open(&p);
+    import(s, "c");
+    content_hash(s, third);
+    assert_string_not_equal(second, third);
+    store_close(s);
+}
+
+static void test_experiment_shares_runs(void **state) {
+    (void)state;
+    fixture_attempt(&p, "a", 1, -1, 1, RUN_DONE, 1);
+    store *s = fixture_open(&p);
+    import(s, "a");
+    store_cell cells[] = {
+        {"a", FIXTURE_CONFIG, "lr=0.3 seed=7", "{\"train.lr\":0.3,\"train.seed\":7}"},
+        {"b", "{\"train.seed\":8}", "lr=0.3 seed=8", "{\"train.lr\":0.3,\"train.seed\":8}"},
+    };
+    error e = {0};
+    assert_int_equal(store_experiment(s, "x", "x.yaml", "{\"axes\":[]}", cells, 2, &e), STATUS_OK);
+    assert_int_equal(store_experiment(s, "y", "y.yaml", "{}", cells, 1, &e), STATUS_OK);
+    ask_is(s, "SELECT experiments FROM v_runs WHERE run = 'a'", "x y");
+    ask_is(s, "SELECT state FROM run WHERE id = 'b'", "pending");
+    ask_is(s, "SELECT group_concat(DISTINCT variant) FROM cell", "{\"train.lr\":0.3}");
+    ask_is(s,
+           "SELECT runs || ' ' || n || ' ' || mean FROM v_by_seed "
+           "WHERE experiment = 'x' AND slice = ''",
+           "2 1 0.5");
+    assert_int_equal(store_experiment(s, "x", "x.yaml", "{}", cells, 1, &e), STATUS_OK);
+    ask_is(s, "SELECT count(*) FROM cell", "2");
+    ask_is(s, "SELECT count(*) FROM run", "2");
+    assert_int_equal(store_experiment(s, "x", "x.yaml", "{", cells, 1, &e), STATUS_ENVIRONMENT);
+    ask_is(s, "SELECT count(*) FROM cell", "2"); /* taken back as a whole */
+    store_close(s);
+}
+
+static void test_verdict_on_a_dead_worker(void **state) {
+    (void)state;
+    char incremental[65], rebuilt[65], log[6000];
+    memset(log, 'x', sizeof log - 1);
+    log[sizeof log - 1] = '\0';
+    error e = {0};
+    fixture_attempt(&p, "a", 1, -1, 5, RUN_RUNNING, 1);
+    store *s = fixture_open(&p);
+    assert_int_equal(store_run_fail(s, p.journals, "a", FIXTURE_CONFIG, RUN_FAILED, 139, 11,
+                                    "killed by SIGSEGV", log, &e),
+                     STATUS_OK);
+    ask_is(s,
+           "SELECT count(*) || state || exit_code || '/' || signal || '/' || length(log_tail) "
+           "FROM attempt",
+           "1failed139/11/4096");
+    /* One that never started, of a run nobody has heard of. */
+    assert_int_equal(store_run_fail(s, p.journals, "b", FIXTURE_CONFIG, RUN_TIMEOUT, 1, 0,
+                                    "never started", NULL, &e),
+                     STATUS_OK);
+    ask_is(s, "SELECT number || state || ifnull(signal, '-') FROM attempt WHERE run = 'b'",
+           "1timeout-");
+    /* The first run again, which had ended: one more attempt. */
+    assert_int_equal(store_run_fail(s, p.journals, "a", FIXTURE_CONFIG, RUN_CANCELLED, 1, 0,
+                                    "never started", "", &e),
+                     STATUS_OK);
+    store_run run;
+    assert_int_equal(store_run_get(s, "a", &run, &e), STATUS_OK);
+    assert_int_equal(run.state, RUN_CANCELLED);
+    assert_int_equal(run.attempts, 2);
+    assert_string_equal(run.message, "never started");
+    assert_int_equal(store_run_get(s, "unknown", &run, &e), STATUS_OK);
+    assert_int_equal(run.state, RUN_PENDING);
+    content_hash(s, incremental);
+    store_close(s);
+    unlink(p.db);
+    s = fixture_open(&p);
+    assert_int_equal(store_import_all(s, p.journals, NULL, &e), STATUS_OK);
+    content_hash(s, rebuilt);
+    assert_string_equal(incremental, rebuilt);
+    store_close(s);
+}
+
+static void test_wrong_lines_keep_what_precedes(void **state) {
+    (void)state;
+    static const char *const wrong[] = {
+        "{\"v\":1,\"type\":\"metric\",\"split\":\"val\"}",
+        "{\"v\":1,\"type\":\"metric\",\"split\":\"val\",\"slice\":\"\",\"name\":\"x\",\"step\":1,"
+        "\"value\":\"many\"}",
+        "{\"v\":1,\"type\":\"end\",\"attempt\":9,\"state\":\"done\",\"step\":1,\"wall_s\":1,"
+        "\"message\":\"\"}",
+        "{\"v\":1,\"type\":\"end\",\"attempt\":1,\"state\":\"fine\",\"step\":1,\"wall_s\":1,"
+        "\"message\":\"\"}",
+        "{\"v\":1,\"type\":\"news\"}",
+        "{\"v\":1}",
+        "[]",
+        "{\"v\":1,\"type\":\"attempt\",\"run\":\"other\",\"attempt\":2,\"resumed_from\":0,"
+        "\"start_s\":0,\"config\":{},\"environment\":{}}",
+        "{\"v\":1,\"type\":\"attempt\",\"run\":\"a\",\"attempt\":2,\"resumed_from\":0,"
+        "\"start_s\":0,\"config\":3,\"environment\":{}}",
+    };
+    store *s = fixture_open(&p);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        char path[256];
+        snprintf(path, sizeof path, "%s/a.jsonl", p.journals);
+        unlink(path);
+        fixture_attempt(&p, "a", 1, -1, 3, RUN_RUNNING, 1); /* 10 lines */
+        FILE *file = fopen(path, "a");
+        fprintf(file, "%s\n", wrong[i]);
+        fclose(file);
+        error e = {0};
+        assert_int_equal(store_import(s, p.journals, "a", &e), STATUS_ENVIRONMENT);
+        if (!strstr(e.text, "a.jsonl, line 11 is ")) fail_msg("%zu: %s", i, e.text);
+        ask_is(s, "SELECT count(*) FROM metric", "4");
+        ask_is(s, "SELECT state FROM run", "running");
+    }
+    store_close(s);
+}
+
+static void test_two_writers(void **state) {
+    (void)state;
+    int ready[2];
+    assert_int_equal(pipe(ready), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        error e = {0};
+        bool rebuild;
+        store *s = store_open(p.db, &rebuild, &e);
+        ssize_t n = write(ready[1], s ? "y" : "n", 1);
+        (void)n;
+        pause(); /* killed here, without closing anything */
+        _exit(0);
+    }
+    char answer = 0;
+    assert_int_equal(read(ready[0], &answer, 1), 1);
+    assert_int_equal(answer, 'y');
+    bool rebuild;
+    error e = {0};
+    assert_null(store_open(p.db, &rebuild, &e));
+    char pid[64];
+    snprintf(pid, sizeof pid, "is being written by process %d on host ", (int)child);
+    assert_non_null(strstr(e.text, pid));
+    assert_int_equal(e.code, STATUS_ENVIRONMENT);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    e = (error){0};
+    store *s = store_open(p.db, &rebuild, &e);
+    assert_non_null(s);
+    assert_false(rebuild);
+    /* A reader needs no lock; a child that lives on does not keep it. */
+    store *reader = store_open_readonly(p.db, &e);
+    assert_non_null(reader);
+    store_close(reader);
+    child = fork();
+    if (child == 0) {
+        store_detach(s);
+        pause();
+        _exit(0);
+    }
+    store_close(s);
+    s = store_open(p.db, &rebuild, &e);
+    assert_non_null(s);
+    store_close(s);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    close(ready[0]);
+    close(ready[1]);
+}
+
+static void overwrite(const char *path, long at, const char *bytes, size_t n) {
+    FILE *file = fopen(path, "r+b");
+    if (!file) file = fopen(path, "wb");
+    assert_non_null(file);
+    fseek(file, at, SEEK_SET);
+    assert_int_equal(fwrite(bytes, 1, n, file), n);
+    fclose(file);
+}
+
+static void test_damaged_database_is_moved_aside(void **state) {
+    (void)state;
+    char before[65], after[65], aside[256];
+    fixture_attempt(&p, "a", 1, -1, 500, RUN_DONE, 1);
+    store *s = fixture_open(&p);
+    import(s, "a");
+    content_hash(s, before);
+    store_close(s);
+    for (int kind = 0; kind < 2; kind++) {
+        char junk[4096];
+        memset(junk, 0x5a, sizeof junk);
+        overwrite(p.db, kind == 0 ? 0 : 8192, junk, sizeof junk);
+        bool rebuild = false;
+        error e = {0};
+        s = store_open(p.db, &rebuild, &e);
+        if (!s) fail_msg("%s", e.text);
+        assert_true(rebuild);
+        snprintf(aside, sizeof aside, "%s.damaged-%d", p.db, kind + 1);
+        assert_int_equal(access(aside, F_OK), 0);
+        assert_int_equal(store_import_all(s, p.journals, NULL, &e), STATUS_OK);
+        content_hash(s, after);
+        assert_string_equal(before, after);
+        store_close(s);
+    }
+}
+
+static void test_foreign_and_newer_databases_are_left_alone(void **state) {
+    (void)state;
+    sqlite3 *db;
+    bool rebuild;
+    error e = {0};
+    sqlite3_open(p.db, &db);
+    sqlite3_exec(db, "CREATE TABLE precious (x); INSERT INTO precious VALUES (1)", 0, 0, 0);
+    sqlite3_close(db);
+    assert_null(store_open(p.db, &rebuild, &e));
+    assert_non_null(strstr(e.text, "another program and was left alone"));
+    e = (error){0};
+    assert_null(store_open_readonly(p.db, &e));
+    unlink(p.db);
+    store_close(fixture_open(&p));
+    sqlite3_open(p.db, &db);
+    sqlite3_exec(db, "PRAGMA user_version = 99", 0, 0, 0);
+    sqlite3_close(db);
+    e = (error){0};
+    assert_null(store_open(p.db, &rebuild, &e));
+    assert_non_null(strstr(e.text, "update mixgrid"));
+}
+
+static void test_bad_places_are_one_sentence(void **state) {
+    (void)state;
+    bool rebuild;
+    error e = {0};
+    assert_null(store_open("/nowhere/results.db", &rebuild, &e));
+    assert_int_equal(e.code, STATUS_ENVIRONMENT);
+    assert_non_null(strstr(e.text, "there is no folder /nowhere"));
+    e = (error){0};
+    assert_null(store_open_readonly(p.db, &e));
+    assert_non_null(strstr(e.text, "`mixgrid run FILE` creates it"));
+    pid_t child = fork(); /* root may write anywhere: go without */
+    if (child == 0) {
+        error denied = {0};
+        if (chmod(p.folder, 0555) != 0 || (getuid() == 0 && setuid(65534) != 0)) _exit(2);
+        store *s = store_open(p.db, &rebuild, &denied);
+        _exit(!s && strstr(denied.text, "is read-only for you") ? 0 : 1);
+    }
+    int result;
+    waitpid(child, &result, 0);
+    assert_int_equal(result, 0);
+    chmod(p.folder, 0755);
+}
+
+static void test_full_disk_takes_the_import_back(void **state) {
+    (void)state;
+    fixture_attempt(&p, "a", 1, -1, 2000, RUN_DONE, 1);
+    store_close(fixture_open(&p));
+    pid_t child = fork();
+    if (child == 0) {
+        struct rlimit limit = {150000, 150000};
+        signal(SIGXFSZ, SIG_IGN);
+        setrlimit(RLIMIT_FSIZE, &limit);
+        error e = {0};
+        store *s = fixture_open(&p);
+        bool failed = store_import(s, p.journals, "a", &e) == STATUS_ENVIRONMENT;
+        fprintf(stderr, "%s\n", e.text);
+        bool back = strcmp(fixture_ask(s, "SELECT count(*) FROM metric"), "0") == 0;
+        store_close(s);
+        _exit(failed && back && strchr(e.text, '.') ? 0 : 1);
+    }
+    int result;
+    waitpid(child, &result, 0);
+    assert_int_equal(result, 0);
+    store *s = fixture_open(&p);
+    import(s, "a"); /* with room again */
+    ask_is(s, "SELECT count(*) FROM metric", "2001");
+    store_close(s);
+}
+
+/* Growth of the file is asserted; the speed depends on the machine and is only printed. */
+static void test_100k_points(void **state) {
+    (void)state;
+    enum { N_SERIES = 5, N_STEP = 20000 };
+    static const char *const name[N_SERIES] = {"loss", "token_acc", "grad_norm", "lr", "tokens_s"};
+    error e = {0};
+    journal *j = journal_open(p.journals, "a", &e);
+    journal_attempt(j, "a", FIXTURE_CONFIG, FIXTURE_ENVIRONMENT, 1, -1, 0);
+    double start = clock_unix_s();
+    for (long step = 0; step < N_STEP; step++)
+        for (int i = 0; i < N_SERIES; i++)
+            journal_metric(j, "train", "", name[i], step, 1.0 / (double)(step + i + 1));
+    assert_int_equal(journal_close(j, &e), STATUS_OK);
+    double written = clock_unix_s();
+    store *s = fixture_open(&p);
+    import(s, "a");
+    double imported = clock_unix_s();
+    ask_is(s, "SELECT count(*) FROM metric", "100000");
+    store_close(s);
+    struct stat info;
+    assert_int_equal(stat(p.db, &info), 0);
+    double bytes = (double)info.st_size / (N_SERIES * N_STEP);
+    print_message("100000 points: journal %.2f s, import %.2f s, %.1f bytes a point\n",
+                  written - start, imported - written, bytes);
+    assert_true(bytes < 24);
+}
+
+static void test_network_file_systems_are_known(void **state) {
+    (void)state;
+    assert_string_equal(place_remote_kind(0x6969), "NFS");
+    assert_string_equal(place_remote_kind(0xff534d42), "SMB");
+    assert_null(place_remote_kind(0xef53)); /* ext4 */
+    assert_null(place_remote(p.db));
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(test_a_run_arrives),
+        TEST(test_import_is_idempotent_and_incremental),
+        TEST(test_resumed_attempt_drops_later_steps),
+        TEST(test_same_attempt_replaces),
+        TEST(test_replaced_or_shrunk_journal_starts_over),
+        TEST(test_not_finite_values_keep_their_kind),
+        TEST(test_content_hash_ignores_time_and_order),
+        TEST(test_experiment_shares_runs),
+        TEST(test_verdict_on_a_dead_worker),
+        TEST(test_wrong_lines_keep_what_precedes),
+        TEST(test_two_writers),
+        TEST(test_damaged_database_is_moved_aside),
+        TEST(test_foreign_and_newer_databases_are_left_alone),
+        TEST(test_bad_places_are_one_sentence),
+        TEST(test_full_disk_takes_the_import_back),
+        TEST(test_100k_points),
+        TEST(test_network_file_systems_are_known),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
