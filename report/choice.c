@@ -48,8 +48,7 @@ static variant *variant_get(choice *c, arena *a, const int *value) {
     for (int i = 0; i < c->n_variant; i++)
         if (same_values(r, c->variant[i].value, value, false)) return &c->variant[i];
     int *copy = ARENA_NEW(a, int, r->n_axis);
-    for (int i = 0; i < r->n_axis; i++)
-        copy[i] = r->axis[i].seed ? -1 : value[i];
+    for (int i = 0; i < r->n_axis; i++) copy[i] = r->axis[i].seed ? -1 : value[i];
     variant *v = &c->variant[c->n_variant++];
     *v = (variant){.value = copy, .score = (double)NAN};
     return v;
@@ -60,8 +59,7 @@ static void variant_add(arena *a, variant *v, const record_run *run) {
         if (v->run[i] == run) return;
     ARENA_GROW(a, v->run, v->n_run, v->cap_run);
     int i = v->n_run++;
-    for (; i > 0 && v->run[i - 1]->seed > run->seed; i--)
-        v->run[i] = v->run[i - 1];
+    for (; i > 0 && v->run[i - 1]->seed > run->seed; i--) v->run[i] = v->run[i - 1];
     v->run[i] = run;
     v->n_done += run->state == RUN_DONE;
     v->n_failed += run_failed(run);
@@ -75,8 +73,10 @@ sample sample_map(arena *a, const variant *v, bool failures_are_0,
     for (int i = 0; i < v->n_run; i++) {
         const record_run *run = v->run[i];
         double x = (double)NAN;
-        if (run->state == RUN_DONE) x = value(run, context);
-        else if (failures_are_0 && run_failed(run)) x = 0;
+        if (run->state == RUN_DONE)
+            x = value(run, context);
+        else if (failures_are_0 && run_failed(run))
+            x = 0;
         if (!isfinite(x)) continue;
         s.seed[s.n] = run->seed;
         s.value[s.n++] = x;
@@ -111,8 +111,8 @@ void sample_solved(int *solved, int *of, const variant *v, const char *split, co
     *solved = 0;
     *of = v->n_done + v->n_failed;
     for (int i = 0; i < v->n_run; i++)
-        *solved += v->run[i]->state == RUN_DONE &&
-                   run_final(v->run[i], split, "", name) >= threshold;
+        *solved +=
+            v->run[i]->state == RUN_DONE && run_final(v->run[i], split, "", name) >= threshold;
 }
 
 /* Is x better than y? Missing scores lose; see the head of choice.h. */
@@ -150,8 +150,7 @@ static void rows_make(choice *c, arena *a) {
         if (at == c->n_row ||
             !same_values(r, c->row[at].candidate[0]->value, c->variant[i].value, true)) {
             ARENA_GROW(a, c->row, c->n_row, c->cap_row);
-            for (int k = c->n_row++; k > at; k--)
-                c->row[k] = c->row[k - 1];
+            for (int k = c->n_row++; k > at; k--) c->row[k] = c->row[k - 1];
             c->row[at] = (choice_row){0};
         }
         choice_row *row = &c->row[at];

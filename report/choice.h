@@ -5,13 +5,13 @@
  * mean over seeds of the val metric, and is what tables and figures show. Test values take no part.
  *
  * A failed run (failed, diverged, timeout) is a result. In the choice it counts as the worst value
- * for accuracies (0), and puts a variant behind every variant with fewer failures otherwise. Ties go
- * to the lower val loss, then to the order of the grid. */
+ * for accuracies (0), and puts a variant behind every variant with fewer failures otherwise. Ties
+ * go to the lower val loss, then to the order of the grid. */
 #pragma once
 #include "record.h"
 
 typedef struct variant {
-    const int *value;      /* [n_axis], -1: absent; the seed axis is -1 */
+    const int *value;       /* [n_axis], -1: absent; the seed axis is -1 */
     const record_run **run; /* [n_run], by seed */
     int n_run, cap_run, n_done, n_failed;
     double score; /* mean of the val metric, NAN: no finished run or nothing to choose by */
@@ -47,8 +47,8 @@ const char *variant_label(arena *a, const choice *c, const variant *v, unsigned 
 /* The values of one metric over seeds. */
 typedef struct sample {
     const char *split, *slice, *name;
-    double *value; /* [n], of finished runs with a finite value, by seed */
-    long *seed;    /* [n] */
+    double *value;          /* [n], of finished runs with a finite value, by seed */
+    long *seed;             /* [n] */
     int n, n_run, n_failed; /* n_run: seeds planned */
     double mean, sd, half;  /* half of the 95 % interval, NAN for n < 2 */
 } sample;

@@ -86,12 +86,13 @@ table *tabulate_published(arena *a, const choice *c) {
         }
     }
     text caption = text_new(a);
-    text_add(&caption,
-             "Published numbers come from other code and another protocol (data, sizes, budget, "
-             "search): they are printed for orientation and are not a baseline that was run here. "
-             "ours: mean over seeds on the %s split with half of its 95 %% Student interval; – where "
-             "no row of this experiment has these settings.",
-             c->split);
+    text_add(
+        &caption,
+        "Published numbers come from other code and another protocol (data, sizes, budget, "
+        "search): they are printed for orientation and are not a baseline that was run here. "
+        "ours: mean over seeds on the %s split with half of its 95 %% Student interval; – where "
+        "no row of this experiment has these settings.",
+        c->split);
     t->caption = caption.s;
     return t;
 }
@@ -142,13 +143,12 @@ table *tabulate_axes(arena *a, const choice *c) {
         const axis *x = &r->axis[i];
         table_cell *cell = table_row_add(t);
         text list = text_new(a);
-        for (int k = 0; k < x->n; k++)
-            text_add(&list, "%s%s", k ? ", " : "", x->value[k]);
+        for (int k = 0; k < x->n; k++) text_add(&list, "%s%s", k ? ", " : "", x->value[k]);
         cell[0] = cell_text(x->key);
-        cell[1] = cell_text(x->seed       ? "seed (replication)"
-                            : x->over     ? "searched, chosen on val"
-                            : x->partial  ? "compared, where it exists"
-                            : x->n == 1   ? "fixed"
+        cell[1] = cell_text(x->seed        ? "seed (replication)"
+                            : x->over      ? "searched, chosen on val"
+                            : x->partial   ? "compared, where it exists"
+                            : x->n == 1    ? "fixed"
                             : x->task_side ? "condition"
                                            : "compared");
         cell[2] = cell_number(a, x->n, NULL);

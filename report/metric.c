@@ -4,12 +4,9 @@
 #include <string.h>
 
 static const metric known[] = {
-    {"token_acc", "token accuracy", 3, 1, true},
-    {"seq_acc", "sequence accuracy", 3, 1, true},
-    {"macro_acc", "macro accuracy", 3, 1, true},
-    {"loss", "loss (nats)", 3, -1, false},
-    {"ppl", "perplexity", 2, -1, false},
-    {"word_ppl", "word perplexity", 2, -1, false},
+    {"token_acc", "token accuracy", 3, 1, true}, {"seq_acc", "sequence accuracy", 3, 1, true},
+    {"macro_acc", "macro accuracy", 3, 1, true}, {"loss", "loss (nats)", 3, -1, false},
+    {"ppl", "perplexity", 2, -1, false},         {"word_ppl", "word perplexity", 2, -1, false},
     {"bpb", "bits per byte", 3, -1, false},
 };
 

@@ -6,10 +6,11 @@
 #include <math.h>
 
 static status database_error(error *e, sqlite3 *db, const char *what) {
-    return error_set(e, STATUS_ENVIRONMENT,
-                     "cannot read %s from the results database: %s; `mixgrid rebuild` makes it anew "
-                     "from the journals",
-                     what, sqlite3_errmsg(db));
+    return error_set(
+        e, STATUS_ENVIRONMENT,
+        "cannot read %s from the results database: %s; `mixgrid rebuild` makes it anew "
+        "from the journals",
+        what, sqlite3_errmsg(db));
 }
 
 static const char *column_text(arena *a, sqlite3_stmt *q, int i) {
@@ -35,8 +36,7 @@ const char *json_plain(arena *a, const json_t *value) {
 /* Levenshtein distance, to sort suggestions. */
 static int edit_distance(arena *a, const char *s, const char *t) {
     int n = (int)strlen(t), *row = ARENA_NEW(a, int, n + 1);
-    for (int j = 0; j <= n; j++)
-        row[j] = j;
+    for (int j = 0; j <= n; j++) row[j] = j;
     for (int i = 1; s[i - 1]; i++) {
         int diagonal = row[0];
         row[0] = i;
@@ -230,8 +230,7 @@ static void axis_sort(record *r, int which) {
     int *place = ARENA_NEW(r->arena, int, x->n), *from = ARENA_NEW(r->arena, int, x->n);
     for (int i = 0; i < x->n; i++) {
         int j = i;
-        for (; j > 0 && x->number[from[j - 1]] > x->number[i]; j--)
-            from[j] = from[j - 1];
+        for (; j > 0 && x->number[from[j - 1]] > x->number[i]; j--) from[j] = from[j - 1];
         from[j] = i;
     }
     const char **value = ARENA_NEW(r->arena, const char *, x->n);
@@ -244,8 +243,7 @@ static void axis_sort(record *r, int which) {
     x->value = value;
     x->number = number;
     for (int c = 0; c < r->n_cell; c++)
-        if (r->cell[c].value[which] >= 0)
-            r->cell[c].value[which] = place[r->cell[c].value[which]];
+        if (r->cell[c].value[which] >= 0) r->cell[c].value[which] = place[r->cell[c].value[which]];
 }
 
 static void axis_names(record *r) {
@@ -258,8 +256,7 @@ static void axis_names(record *r) {
 }
 
 static status load_cells(record *r, sqlite3 *db, error *e) {
-    const char *sql =
-        "SELECT run, label, axes FROM cell WHERE experiment = ?1 ORDER BY position";
+    const char *sql = "SELECT run, label, axes FROM cell WHERE experiment = ?1 ORDER BY position";
     sqlite3_stmt *q = NULL;
     if (sqlite3_prepare_v2(db, sql, -1, &q, NULL) != SQLITE_OK)
         return database_error(e, db, "the cells");
@@ -331,9 +328,10 @@ static status load_select(record *r, error *e) {
 }
 
 static status load_environments(record *r, sqlite3 *db, error *e) {
-    const char *sql = "SELECT e.json, count(DISTINCT a.run) FROM attempt AS a JOIN environment AS e "
-                      "ON e.sha256 = a.environment WHERE a.run IN (SELECT run FROM cell WHERE "
-                      "experiment = ?1) GROUP BY e.sha256 ORDER BY 2 DESC, e.sha256";
+    const char *sql =
+        "SELECT e.json, count(DISTINCT a.run) FROM attempt AS a JOIN environment AS e "
+        "ON e.sha256 = a.environment WHERE a.run IN (SELECT run FROM cell WHERE "
+        "experiment = ?1) GROUP BY e.sha256 ORDER BY 2 DESC, e.sha256";
     sqlite3_stmt *q = NULL;
     if (sqlite3_prepare_v2(db, sql, -1, &q, NULL) != SQLITE_OK)
         return database_error(e, db, "the environments");
@@ -341,9 +339,9 @@ static status load_environments(record *r, sqlite3 *db, error *e) {
     int rc;
     while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
         ARENA_GROW(r->arena, r->environment, r->n_environment, r->cap_environment);
-        r->environment[r->n_environment++] = (record_environment){
-            json_loads((const char *)sqlite3_column_text(q, 0), 0, NULL),
-            (long)sqlite3_column_int64(q, 1)};
+        r->environment[r->n_environment++] =
+            (record_environment){json_loads((const char *)sqlite3_column_text(q, 0), 0, NULL),
+                                 (long)sqlite3_column_int64(q, 1)};
     }
     sqlite3_finalize(q);
     return rc == SQLITE_DONE ? STATUS_OK : database_error(e, db, "the environments");
@@ -362,10 +360,8 @@ status record_load(record *out, arena *a, sqlite3 *db, const char *name, error *
 }
 
 void record_free(record *r) {
-    for (int i = 0; i < r->n_run; i++)
-        json_decref(r->run[i].config);
-    for (int i = 0; i < r->n_environment; i++)
-        json_decref(r->environment[i].json);
+    for (int i = 0; i < r->n_run; i++) json_decref(r->run[i].config);
+    for (int i = 0; i < r->n_environment; i++) json_decref(r->environment[i].json);
     json_decref(r->spec);
 }
 

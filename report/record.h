@@ -11,6 +11,7 @@
 #include <jansson.h>
 #include <sqlite3.h>
 
+#define AXIS_BIT(i) (1ul << (i))
 enum { MAX_AXES = 60 }; /* sets of axes are bits of an unsigned long */
 
 typedef struct record_final {
@@ -21,7 +22,7 @@ typedef struct record_final {
 typedef struct record_run {
     const char *id, *mixer, *task, *message, *log_tail;
     run_state state;
-    long seed, params; /* params < 0: not known */
+    long seed, params;                                     /* params < 0: not known */
     double state_size, flops_per_token, mem_bytes, wall_s; /* NAN: not known */
     long attempts;
     int exit_code, signal_number; /* of the last attempt; 0 where it ended by itself */

@@ -17,16 +17,14 @@ enum { RESAMPLES = 2000 };
 
 double stat_mean(const double *x, int n) {
     double sum = 0;
-    for (int i = 0; i < n; i++)
-        sum += x[i];
+    for (int i = 0; i < n; i++) sum += x[i];
     return n ? sum / n : (double)NAN;
 }
 
 double stat_sd(const double *x, int n) {
     if (n < 2) return (double)NAN;
     double mean = stat_mean(x, n), sum = 0;
-    for (int i = 0; i < n; i++)
-        sum += (x[i] - mean) * (x[i] - mean);
+    for (int i = 0; i < n; i++) sum += (x[i] - mean) * (x[i] - mean);
     return sqrt(sum / (n - 1));
 }
 
@@ -70,14 +68,14 @@ double t_cdf(double t, double df) {
 /* Bisection on a monotone function: slow, short and without surprises. */
 static double invert(double (*cdf)(double, double), double p, double df) {
     double low = -1, high = 1;
-    while (cdf(low, df) > p && low > -1e300)
-        low *= 2;
-    while (cdf(high, df) < p && high < 1e300)
-        high *= 2;
+    while (cdf(low, df) > p && low > -1e300) low *= 2;
+    while (cdf(high, df) < p && high < 1e300) high *= 2;
     for (int i = 0; i < 200; i++) {
         double middle = low + (high - low) / 2;
-        if (cdf(middle, df) < p) low = middle;
-        else high = middle;
+        if (cdf(middle, df) < p)
+            low = middle;
+        else
+            high = middle;
     }
     return low + (high - low) / 2;
 }
@@ -133,8 +131,7 @@ static double percentile(const double *sorted, int n, double p) {
 
 interval iqm_interval(arena *a, const double *x, const int *size, int n_strata) {
     int n = 0;
-    for (int s = 0; s < n_strata; s++)
-        n += size[s];
+    for (int s = 0; s < n_strata; s++) n += size[s];
     if (n < 2) return (interval){(double)NAN, (double)NAN};
     double *draw = ARENA_NEW(a, double, n), *iqm = ARENA_NEW(a, double, RESAMPLES);
     rng_key key = rng_key_make(0, "report/bootstrap", x, sizeof *x * (size_t)n);
@@ -154,10 +151,8 @@ double paired_p(double *difference, const double *a, const double *b, int n) {
     *difference = (double)NAN;
     if (n < 2) return (double)NAN;
     double mean = 0, sum = 0;
-    for (int i = 0; i < n; i++)
-        mean += (a[i] - b[i]) / n;
-    for (int i = 0; i < n; i++)
-        sum += (a[i] - b[i] - mean) * (a[i] - b[i] - mean);
+    for (int i = 0; i < n; i++) mean += (a[i] - b[i]) / n;
+    for (int i = 0; i < n; i++) sum += (a[i] - b[i] - mean) * (a[i] - b[i] - mean);
     *difference = mean;
     double se = sqrt(sum / (n - 1) / n);
     /* Differences equal up to rounding: the statistic is infinite, or nothing differs. */

@@ -86,11 +86,9 @@ static bool block_starts(const table *t, int i) {
 
 static void put_padded(text *out, const char *s, int width, bool right) {
     int blanks = width - text_width(s);
-    for (int i = 0; right && i < blanks; i++)
-        text_put(out, " ");
+    for (int i = 0; right && i < blanks; i++) text_put(out, " ");
     text_put(out, s);
-    for (int i = 0; !right && i < blanks; i++)
-        text_put(out, " ");
+    for (int i = 0; !right && i < blanks; i++) text_put(out, " ");
 }
 
 /* Terminal text must not carry control bytes of a label. */
@@ -139,8 +137,7 @@ static void render_terminal(text *out, const table *t, bool color) {
         if (i == 0 || block_starts(t, i)) {
             for (int c = 0; c < t->n_column; c++) {
                 text_put(out, c ? "  " : "");
-                for (int k = 0; k < width[c]; k++)
-                    text_put(out, "─");
+                for (int k = 0; k < width[c]; k++) text_put(out, "─");
             }
             text_put(out, "\n");
         }
@@ -153,8 +150,7 @@ static void render_terminal(text *out, const table *t, bool color) {
             put_padded(out, s, width[c], is_numeric(t->column[c].kind));
             if (cell->bold && color) text_put(out, "\033[0m");
         }
-        while (out->n && out->s[out->n - 1] == ' ')
-            out->s[--out->n] = 0;
+        while (out->n && out->s[out->n - 1] == ' ') out->s[--out->n] = 0;
         text_put(out, "\n");
     }
     if (t->caption[0]) put_wrapped(out, printable(a, t->caption), 100);
@@ -189,13 +185,13 @@ static void render_markdown(text *out, const table *t) {
 }
 
 static void render_latex(text *out, const table *t) {
-    text_put(out, "% needs \\usepackage{booktabs}\n\\begin{table}[t]\n\\centering\n\\caption{\\textbf{");
+    text_put(out,
+             "% needs \\usepackage{booktabs}\n\\begin{table}[t]\n\\centering\n\\caption{\\textbf{");
     text_latex(out, t->title);
     text_put(out, ".} ");
     text_latex(out, t->caption);
     text_add(out, "}\n\\label{tab:%s}\n\\begin{tabular}{", t->id);
-    for (int c = 0; c < t->n_column; c++)
-        text_put(out, is_numeric(t->column[c].kind) ? "r" : "l");
+    for (int c = 0; c < t->n_column; c++) text_put(out, is_numeric(t->column[c].kind) ? "r" : "l");
     text_put(out, "}\n\\toprule\n");
     for (int c = 0; c < t->n_column; c++) {
         text_put(out, c ? " & " : "");

@@ -56,8 +56,7 @@ static void slice_add(arena *a, slice_list *list, const char *slice) {
         *set = (slice_set){.name = name};
     }
     int at = 0;
-    while (at < set->n && set->value[at] < value)
-        at++;
+    while (at < set->n && set->value[at] < value) at++;
     if (at < set->n && strcmp(set->slice[at], slice) == 0) return;
     int cap = set->cap;
     ARENA_GROW(a, set->slice, set->n, cap);
@@ -72,11 +71,11 @@ static void slice_add(arena *a, slice_list *list, const char *slice) {
 
 slice_list slices_find(arena *a, const choice *c) {
     slice_list list = {0};
-    const char *metric = choice_metric(c), *last = "";
+    const char *name = choice_metric(c), *last = "";
     for (int i = 0; i < c->record->n_run; i++)
         for (int k = 0; k < c->record->run[i].n_final; k++) {
             const record_final *f = &c->record->run[i].final[k];
-            if (strcmp(f->split, c->split) != 0 || strcmp(f->name, metric) != 0) continue;
+            if (strcmp(f->split, c->split) != 0 || strcmp(f->name, name) != 0) continue;
             if (f->slice[0] && strcmp(f->slice, last) != 0) slice_add(a, &list, f->slice);
             last = f->slice;
         }
@@ -114,8 +113,7 @@ static const char *names_of(arena *a, const choice *c, bool over) {
     for (int i = 0; i < c->record->n_axis; i++) {
         const axis *x = &c->record->axis[i];
         bool take = over ? x->over : false;
-        for (int k = 0; !over && k < c->n_block; k++)
-            take |= c->shown[k] == i;
+        for (int k = 0; !over && k < c->n_block; k++) take |= c->shown[k] == i;
         if (take) text_add(&t, "%s%s", t.n ? ", " : "", x->name);
     }
     return t.s;
@@ -140,15 +138,17 @@ static void caption_samples(text *t, const choice *c) {
         failed += v->n_failed;
         unfinished += v->n_run - v->n_done - v->n_failed;
     }
-    text_add(t,
-             "Mean over seeds on the %s split; ± is half of the 95 %% Student interval of the mean; "
-             "n = %d %s unless a cell says n=finished/planned.",
-             c->split, n_max, n_max == 1 ? "seed" : "seeds");
+    text_add(
+        t,
+        "Mean over seeds on the %s split; ± is half of the 95 %% Student interval of the mean; "
+        "n = %d %s unless a cell says n=finished/planned.",
+        c->split, n_max, n_max == 1 ? "seed" : "seeds");
     if (failed)
         text_add(t, " %d failed or diverged %s not in the means.", failed,
                  failed == 1 ? "run is" : "runs are");
     if (unfinished)
-        text_add(t, " %d %s not finished yet.", unfinished, unfinished == 1 ? "run is" : "runs are");
+        text_add(t, " %d %s not finished yet.", unfinished,
+                 unfinished == 1 ? "run is" : "runs are");
 }
 
 /* ---- what is significantly best -------------------------------------------------------------- */
@@ -232,8 +232,7 @@ static table *tabulate_main(arena *a, const choice *c) {
     bool solve = solve_wanted(c), failed = false;
     double threshold = solve_threshold(r);
     if (solve) table_column_add(t, "solved", "solved", CELL_SHARE);
-    for (int i = 0; i < c->n_row; i++)
-        failed |= c->row[i].chosen->n_failed > 0;
+    for (int i = 0; i < c->n_row; i++) failed |= c->row[i].chosen->n_failed > 0;
     table_column_add(t, "n", "finished", CELL_NUMBER);
     if (failed) table_column_add(t, "failed", "failed", CELL_NUMBER);
 
@@ -244,10 +243,9 @@ static table *tabulate_main(arena *a, const choice *c) {
         for (int x = 0; x < r->n_axis; x++)
             if (r->axis[x].over) cell[k++] = axis_cell(a, &r->axis[x], v, x);
         long params = -1;
-        for (int s = 0; s < v->n_run && params < 0; s++)
-            params = v->run[s]->params;
-        cell[k++] = cell_number(a, params < 0 ? (double)NAN : (double)params,
-                                params_text(a, params));
+        for (int s = 0; s < v->n_run && params < 0; s++) params = v->run[s]->params;
+        cell[k++] =
+            cell_number(a, params < 0 ? (double)NAN : (double)params, params_text(a, params));
         for (int m = 0; m < n_shown; m++) {
             sample s = sample_of(a, v, c->split, "", shown[m]);
             cell[k++] = cell_sample(a, &s, metric_find(shown[m]).decimals);
@@ -279,9 +277,10 @@ static table *tabulate_main(arena *a, const choice *c) {
                  text_real(a, threshold));
     caption_rows(&caption, c);
     if (comparisons) {
-        text_add(&caption, " Bold (%s): best%s%s%s and better than every other such row, paired t "
-                           "test over seeds, Holm's correction over %d comparisons per column, "
-                           "5 %%, no failed run.",
+        text_add(&caption,
+                 " Bold (%s): best%s%s%s and better than every other such row, paired t "
+                 "test over seeds, Holm's correction over %d comparisons per column, "
+                 "5 %%, no failed run.",
                  any_bold ? "per column" : "none here", c->n_block ? " among rows of equal " : "",
                  names_of(a, c, false), c->n_block ? "," : "", comparisons);
     }
@@ -294,7 +293,7 @@ static table *tabulate_main(arena *a, const choice *c) {
 typedef struct slice_mean {
     const choice *choice;
     const slice_set *set;
-    const char *metric;
+    const char *name;
 } slice_mean;
 
 /* Mean over lengths longer than this run was trained at; a missing length makes it missing. */
@@ -304,7 +303,7 @@ static double longer_mean(const record_run *run, const void *context) {
     int n = 0;
     for (int i = 0; i < s->set->n; i++)
         if (s->set->value[i] > trained_length(run)) {
-            sum += run_final(run, s->choice->split, s->set->slice[i], s->metric);
+            sum += run_final(run, s->choice->split, s->set->slice[i], s->name);
             n++;
         }
     return n ? sum / n : (double)NAN;
@@ -315,12 +314,9 @@ static table *tabulate_slice(arena *a, const choice *c, const slice_set *set) {
     const char *metric_name = choice_metric(c);
     metric m = metric_find(metric_name);
     double trained = trained_length(c->row[0].chosen->run[0]);
-    for (int i = 0; i < c->n_row; i++)
-        same &= trained_length(c->row[i].chosen->run[0]) == trained;
+    for (int i = 0; i < c->n_row; i++) same &= trained_length(c->row[i].chosen->run[0]) == trained;
     table *t = table_new(a, arena_printf(a, "by_%s", text_slug(a, set->name)),
-                         arena_printf(a, "%s by %s", m.title, set->name));
-    ((char *)t->title)[0] = (char)(m.title[0] >= 'a' && m.title[0] <= 'z' ? m.title[0] - 'a' + 'A'
-                                                                          : m.title[0]);
+                         text_capital(a, arena_printf(a, "%s by %s", m.title, set->name)));
     axis_columns(t, c);
     if (length && !same) table_column_add(t, "trained at", "task.length", CELL_NUMBER);
     for (int i = 0; i < set->n; i++) {
@@ -405,9 +401,9 @@ static table *tabulate_aggregate(arena *a, const choice *c) {
                                   .sd = stat_sd(x, n),
                                   .n = n,
                                   .n_run = n};
-        cell[at++] = cell_text(isnan(w.low) ? "–"
-                                            : arena_printf(a, "%.*f – %.*f", m.decimals, w.low,
-                                                           m.decimals, w.high));
+        cell[at++] = cell_text(
+            isnan(w.low) ? "–"
+                         : arena_printf(a, "%.*f – %.*f", m.decimals, w.low, m.decimals, w.high));
         cell[at++] = cell_number(a, strata, NULL);
         cell[at++] = cell_number(a, n, NULL);
     }

@@ -14,8 +14,7 @@ text text_new(arena *a) {
 
 static void text_bytes(text *t, const char *s, long n) {
     if (t->n + n + 1 > t->cap) {
-        while (t->n + n + 1 > t->cap)
-            t->cap *= 2;
+        while (t->n + n + 1 > t->cap) t->cap *= 2;
         t->s = arena_regrow(t->arena, t->s, (size_t)t->n, (size_t)t->cap);
     }
     memcpy(t->s + t->n, s, (size_t)n);
@@ -55,8 +54,7 @@ static void text_escape(text *t, const char *s, const escape *table, int n, bool
     if (!s) return;
     while (*s) {
         int i = 0;
-        while (i < n && strncmp(s, table[i].from, strlen(table[i].from)) != 0)
-            i++;
+        while (i < n && strncmp(s, table[i].from, strlen(table[i].from)) != 0) i++;
         if (i < n) {
             text_put(t, table[i].to);
             s += strlen(table[i].from);
@@ -118,8 +116,7 @@ void text_csv(text *t, const char *s) {
         return;
     }
     text_put(t, "\"");
-    for (; *s; s++)
-        text_bytes(t, *s == '"' ? "\"\"" : s, *s == '"' ? 2 : 1);
+    for (; *s; s++) text_bytes(t, *s == '"' ? "\"\"" : s, *s == '"' ? 2 : 1);
     text_put(t, "\"");
 }
 
@@ -132,8 +129,7 @@ void text_gnuplot(text *t, const char *s) {
 
 int text_width(const char *s) {
     int n = 0;
-    for (; s && *s; s++)
-        n += ((unsigned char)*s & 0xC0) != 0x80;
+    for (; s && *s; s++) n += ((unsigned char)*s & 0xC0) != 0x80;
     return n;
 }
 
@@ -143,11 +139,12 @@ const char *text_slug(arena *a, const char *s) {
     for (; *s; s++) {
         char c = *s;
         if (c >= 'A' && c <= 'Z') c = (char)(c - 'A' + 'a');
-        if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9')) out[n++] = c;
-        else if (n && out[n - 1] != '_') out[n++] = '_';
+        if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'))
+            out[n++] = c;
+        else if (n && out[n - 1] != '_')
+            out[n++] = '_';
     }
-    while (n && out[n - 1] == '_')
-        n--;
+    while (n && out[n - 1] == '_') n--;
     out[n] = 0;
     return n ? out : "x";
 }
@@ -155,6 +152,12 @@ const char *text_slug(arena *a, const char *s) {
 const char *text_key(const char *key) {
     const char *dot = strrchr(key, '.');
     return dot && dot[1] ? dot + 1 : key;
+}
+
+const char *text_capital(arena *a, const char *s) {
+    char *copy = arena_text(a, s);
+    if (copy[0] >= 'a' && copy[0] <= 'z') copy[0] = (char)(copy[0] - 'a' + 'A');
+    return copy;
 }
 
 const char *text_real(arena *a, double v) {

@@ -18,8 +18,8 @@ text text_new(arena *a);
 void text_put(text *t, const char *s); /* as it is; NULL adds nothing */
 void text_add(text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-void text_html(text *t, const char *s);     /* & < > " ' */
-void text_latex(text *t, const char *s);    /* the ten specials, and +-, minus, dashes as commands */
+void text_html(text *t, const char *s);  /* & < > " ' */
+void text_latex(text *t, const char *s); /* the ten specials, and +-, minus, dashes as commands */
 void text_markdown(text *t, const char *s); /* | and what would start markup; one line */
 void text_csv(text *t, const char *s);      /* RFC 4180: quoted where needed */
 void text_gnuplot(text *t, const char *s);  /* with its single quotes; control bytes are blanks */
@@ -35,6 +35,8 @@ const char *text_slug(arena *a, const char *s);
  * `model.` and `train.` hide nothing; a name that two keys share is not shortened by the caller. */
 const char *text_key(const char *key);
 
+/* A copy that starts with a capital letter. */
+const char *text_capital(arena *a, const char *s);
 /* Shortest decimal that reads back as v ("0.001", "1e-05"). */
 const char *text_real(arena *a, double v);
 /* Thousands apart with thin spaces left out: 1234567 -> "1.23 M"; below 10000 as it is. */
