@@ -1,0 +1,504 @@
+/* draw.c - one figure from one request; see draw.h.
+ *
+ * Every figure is filled the same way: the shown axes but x are split into series and panels; each
+ * row (or searched variant) belongs to one series of one panel and adds its points there. */
+#include "draw.h"
+
+#include "metric.h"
+
+#include <math.h>
+
+enum { MAX_SERIES = 6, MAX_PANELS = 6, CURVE_POINTS = 160 };
+
+typedef struct plan {
+    arena *arena;
+    const choice *choice;
+    sqlite3 *db;
+    const request *q;
+    figure *f; /* all panels; cut into files at the end */
+    unsigned long series, panel;
+} plan;
+
+static bool use_bars(const request *q) { return strcmp(q->kind, "bars") == 0; }
+
+/* ---- series and panels ----------------------------------------------------------------------- */
+
+static unsigned long shown_bits(const choice *c) {
+    unsigned long bits = 0;
+    for (int k = 0; k < c->n_shown; k++) bits |= AXIS_BIT(c->shown[k]);
+    return bits;
+}
+
+/* Distinct combinations of the axes of `bits` among the rows. */
+static int combinations(const choice *c, unsigned long bits) {
+    int n = 0;
+    for (int i = 0; i < c->n_row; i++) {
+        bool seen = false;
+        for (int j = 0; j < i && !seen; j++) {
+            seen = true;
+            for (int x = 0; x < c->record->n_axis; x++)
+                if (bits >> x & 1 && c->row[i].chosen->value[x] != c->row[j].chosen->value[x])
+                    seen = false;
+        }
+        n += !seen;
+    }
+    return n;
+}
+
+static bool is_mixer(const axis *x) { return strcmp(x->key, "model.mixer") == 0; }
+
+/* Panels take axes, fewest values first, until the series of one panel can be told apart. */
+static void split_axes(plan *p) {
+    const choice *c = p->choice;
+    const request *q = p->q;
+    unsigned long all = shown_bits(c);
+    if (q->x) all &= ~AXIS_BIT(q->x - c->record->axis);
+    if (q->chosen_by_user && (q->series || q->panel)) {
+        p->panel = q->panel & all;
+        p->series = q->series ? q->series & all & ~p->panel : all & ~p->panel;
+        p->panel |= all & ~p->series;
+        return;
+    }
+    p->series = all;
+    p->panel = 0;
+    if (use_bars(q)) /* Conditions are panels, methods are bars. */
+        for (int k = 0; k < c->n_block; k++) {
+            p->panel |= AXIS_BIT(c->shown[k]) & all;
+            p->series &= ~AXIS_BIT(c->shown[k]);
+        }
+    while (!use_bars(q) && combinations(c, p->series) > MAX_SERIES) {
+        int best = -1;
+        for (int k = 0; k < c->n_shown; k++) {
+            const axis *x = &c->record->axis[c->shown[k]];
+            if (!(p->series >> c->shown[k] & 1) || is_mixer(x)) continue;
+            if (best < 0 || x->n < c->record->axis[best].n) best = c->shown[k];
+        }
+        if (best < 0 || p->series == AXIS_BIT(best)) break;
+        p->series &= ~AXIS_BIT(best);
+        p->panel |= AXIS_BIT(best);
+    }
+}
+
+/* Rank of the combination of a row's series axes other than the mixer: dash and marker. */
+static int variation_of(const plan *p, const variant *v) {
+    const choice *c = p->choice;
+    int rank = 0;
+    for (int i = 0; i < c->record->n_axis; i++) {
+        const axis *x = &c->record->axis[i];
+        if (!(p->series >> i & 1) || is_mixer(x)) continue;
+        rank = rank * (x->n + x->partial) + v->value[i] + x->partial;
+    }
+    return rank;
+}
+
+static style style_of_row(const plan *p, const variant *v) {
+    const choice *c = p->choice;
+    bool by_mixer = p->series == 0;
+    for (int i = 0; i < c->record->n_axis; i++)
+        by_mixer |= (p->series >> i & 1) && is_mixer(&c->record->axis[i]);
+    if (!by_mixer) return style_plain(variation_of(p, v));
+    int rank = variation_of(p, v), least = rank;
+    /* Axes that only some mixers have start at their own first value. */
+    for (int i = 0; i < c->n_row; i++)
+        if (strcmp(c->row[i].chosen->run[0]->mixer, v->run[0]->mixer) == 0 &&
+            variation_of(p, c->row[i].chosen) < least)
+            least = variation_of(p, c->row[i].chosen);
+    return style_mixer(c->record, v->run[0]->mixer, rank - least);
+}
+
+static figure_panel *panel_of(plan *p, const variant *v) {
+    const char *title = variant_label(p->arena, p->choice, v, ~p->panel);
+    for (int i = 0; i < p->f->n; i++)
+        if (strcmp(p->f->panel[i].title, title) == 0) return &p->f->panel[i];
+    return figure_panel_add(p->arena, p->f, title);
+}
+
+static figure_series *series_of(plan *p, const variant *v) {
+    figure_panel *panel = panel_of(p, v);
+    const char *title = variant_label(p->arena, p->choice, v, ~p->series);
+    for (int i = 0; i < panel->n; i++)
+        if (strcmp(panel->series[i].title, title) == 0) return &panel->series[i];
+    return figure_series_add(p->arena, panel, title, style_of_row(p, v));
+}
+
+static void add_sample(plan *p, figure_series *s, double x, const sample *y) {
+    if (y->n == 0) return;
+    figure_point_add(p->arena, s, (figure_point){x, y->mean, y->mean - y->half, y->mean + y->half});
+    if (y->n < 10)
+        for (int i = 0; i < y->n; i++) figure_dot_add(p->arena, s, x, y->value[i]);
+}
+
+/* ---- ticks and scales ------------------------------------------------------------------------ */
+
+static const char *tick_label(arena *a, double v) {
+    if (v != 0 && (fabs(v) < 1e-2 || fabs(v) >= 1e6)) {
+        int exponent = (int)floor(log10(fabs(v)) + 1e-9);
+        double factor = v / pow(10, exponent);
+        if (fabs(factor - round(factor)) < 0.005)
+            return arena_printf(a, "%lde%d", lround(factor), exponent);
+        return arena_printf(a, "%.1fe%d", factor, exponent);
+    }
+    return arena_printf(a, "%.4g", v);
+}
+
+/* Logarithmic where values grow by factors: by 2 for powers of two, by 10 beyond two decades. */
+static figure_scale scale_of(const double *v, int n) {
+    double low = INFINITY, high = -INFINITY;
+    bool powers = n > 2;
+    for (int i = 0; i < n; i++) {
+        low = fmin(low, v[i]);
+        high = fmax(high, v[i]);
+        powers &= v[i] > 0 && log2(v[i]) == floor(log2(v[i]));
+    }
+    if (low <= 0) return SCALE_LINEAR;
+    if (powers && high >= 8 * low) return SCALE_LOG2;
+    return high >= 20 * low ? SCALE_LOG10 : SCALE_LINEAR;
+}
+
+static void set_ticks(plan *p, const double *v, int n) {
+    p->f->x_scale = scale_of(v, n);
+    if (n > 14) return;
+    p->f->x_tick = ARENA_NEW(p->arena, figure_tick, n);
+    p->f->n_x_tick = n;
+    for (int i = 0; i < n; i++) p->f->x_tick[i] = (figure_tick){v[i], tick_label(p->arena, v[i])};
+}
+
+/* ---- kinds ----------------------------------------------------------------------------------- */
+
+static status fill_slice(plan *p, error *e) {
+    (void)e;
+    const choice *c = p->choice;
+    const request *q = p->q;
+    for (int i = 0; i < c->n_row; i++) {
+        const variant *v = c->row[i].chosen;
+        figure_series *s = series_of(p, v);
+        for (int k = 0; k < q->slices->n; k++) {
+            sample y = sample_of(p->arena, v, q->split, q->slices->slice[k], q->name);
+            add_sample(p, s, q->slices->value[k], &y);
+        }
+        bool length = strcmp(q->slices->name, "length") == 0;
+        if (length) panel_of(p, v)->mark = trained_length(v->run[0]);
+    }
+    set_ticks(p, q->slices->value, q->slices->n);
+    if (strcmp(q->slices->name, "length") == 0) {
+        p->f->x_scale = SCALE_LOG2;
+        p->f->mark_label = "trained";
+        p->f->x_label = "sequence length (tokens)";
+    } else {
+        p->f->x_label = q->slices->name;
+    }
+    return STATUS_OK;
+}
+
+static status fill_axis(plan *p, error *e) {
+    (void)e;
+    const choice *c = p->choice;
+    const axis *x = p->q->x;
+    for (int i = 0; i < c->n_row; i++) {
+        const variant *v = c->row[i].chosen;
+        int value = v->value[x - c->record->axis];
+        if (value < 0) continue;
+        sample y = sample_of(p->arena, v, p->q->split, "", p->q->name);
+        add_sample(p, series_of(p, v), x->number[value], &y);
+    }
+    set_ticks(p, x->number, x->n);
+    p->f->x_label = x->name;
+    return STATUS_OK;
+}
+
+/* Every candidate of the search, on the split that chose. Where several axes were searched, the
+ * best of the others stands for a value of x. */
+static status fill_search(plan *p, error *e) {
+    (void)e;
+    const choice *c = p->choice;
+    const record *r = c->record;
+    const axis *x = p->q->x;
+    for (int i = 0; i < c->n_row; i++)
+        for (int value = 0; value < x->n; value++) {
+            const variant *best = NULL;
+            for (int k = 0; k < c->row[i].n_candidate; k++) {
+                const variant *v = c->row[i].candidate[k];
+                if (v->value[x - r->axis] != value) continue;
+                bool better = best && (r->by_max ? v->score > best->score : v->score < best->score);
+                if (!best || better) best = v;
+            }
+            if (!best) continue;
+            sample y = metric_find(p->q->name).accuracy
+                           ? sample_with_failures(p->arena, best, p->q->split, "", p->q->name)
+                           : sample_of(p->arena, best, p->q->split, "", p->q->name);
+            add_sample(p, series_of(p, c->row[i].chosen), x->number[value], &y);
+        }
+    set_ticks(p, x->number, x->n);
+    p->f->x_label = x->name;
+    return STATUS_OK;
+}
+
+double run_fact(const record_run *run, const char *fact) {
+    if (strcmp(fact, "params") == 0) return run->params < 0 ? (double)NAN : (double)run->params;
+    return run->state_size;
+}
+
+static status fill_fact(plan *p, error *e) {
+    (void)e;
+    const choice *c = p->choice;
+    double low = INFINITY, high = 0;
+    for (int i = 0; i < c->n_row; i++) {
+        const variant *v = c->row[i].chosen;
+        double x = run_fact(v->run[0], p->q->x_fact);
+        if (!isfinite(x) || x <= 0) continue;
+        low = fmin(low, x);
+        high = fmax(high, x);
+        sample y = sample_of(p->arena, v, p->q->split, "", p->q->name);
+        add_sample(p, series_of(p, v), x, &y);
+    }
+    p->f->kind = FIGURE_POINTS;
+    p->f->x_scale = high > 5 * low ? SCALE_LOG10 : SCALE_LINEAR;
+    p->f->x_label = strcmp(p->q->x_fact, "params") == 0
+                        ? "parameters"
+                        : "state size (numbers kept per sequence and layer stack)";
+    return STATUS_OK;
+}
+
+/* ---- curves ---------------------------------------------------------------------------------- */
+
+/* Value at `step`: the last logged at or before it; a run that stopped early keeps its last. */
+static double curve_at(const curve *k, long step) {
+    int low = 0, high = k->n;
+    while (low < high) {
+        int middle = (low + high) / 2;
+        if (k->step[middle] <= step)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low ? k->value[low - 1] : (double)NAN;
+}
+
+/* Mean of the values logged in (from, to]; where there is none, the last before. */
+static double curve_mean(const curve *k, long from, long to) {
+    double sum = 0;
+    int n = 0;
+    for (int i = 0; i < k->n; i++)
+        if (k->step[i] > from && k->step[i] <= to) {
+            sum += k->value[i];
+            n++;
+        }
+    return n ? sum / n : curve_at(k, to);
+}
+
+static status fill_curve(plan *p, error *e) {
+    const choice *c = p->choice;
+    for (int i = 0; i < c->n_row; i++) {
+        const variant *v = c->row[i].chosen;
+        curve *k = ARENA_NEW(p->arena, curve, v->n_run);
+        int n = 0;
+        const curve *longest = NULL;
+        for (int s = 0; s < v->n_run; s++) {
+            if (v->run[s]->state != RUN_DONE) continue;
+            if (record_curve(&k[n], p->arena, p->db, v->run[s], p->q->split, p->q->name, e))
+                return e->code;
+            if (k[n].n == 0) continue;
+            if (!longest || k[n].step[k[n].n - 1] > longest->step[longest->n - 1]) longest = &k[n];
+            n++;
+        }
+        if (n == 0) continue;
+        figure_series *series = series_of(p, v);
+        int bin = (longest->n + CURVE_POINTS - 1) / CURVE_POINTS;
+        long from = -1;
+        for (int at = bin - 1; at < longest->n; at += bin) {
+            long to = longest->step[at];
+            double low = INFINITY, high = -INFINITY, sum = 0;
+            int count = 0;
+            for (int s = 0; s < n; s++) {
+                double y = curve_mean(&k[s], from, to);
+                if (isnan(y)) continue;
+                low = fmin(low, y);
+                high = fmax(high, y);
+                sum += y;
+                count++;
+            }
+            bool band = count > 1;
+            if (count)
+                figure_point_add(p->arena, series,
+                                 (figure_point){(double)to, sum / count, band ? low : (double)NAN,
+                                                band ? high : (double)NAN});
+            from = to;
+        }
+    }
+    p->f->kind = FIGURE_CURVES;
+    p->f->x_label = "training step";
+    return STATUS_OK;
+}
+
+/* ---- bars and heat maps ---------------------------------------------------------------------- */
+
+static status fill_bars(plan *p, error *e) {
+    (void)e;
+    const choice *c = p->choice;
+    const char **name = ARENA_NEW(p->arena, const char *, c->n_row);
+    int n = 0;
+    for (int i = 0; i < c->n_row; i++) {
+        const variant *v = c->row[i].chosen;
+        const char *label = variant_label(p->arena, c, v, ~p->series);
+        int at = 0;
+        while (at < n && strcmp(name[at], label) != 0) at++;
+        if (at == n) name[n++] = label;
+        sample y = sample_of(p->arena, v, p->q->split, "", p->q->name);
+        figure_series *s = series_of(p, v);
+        if (y.n == 0) continue;
+        figure_point_add(p->arena, s, (figure_point){at, y.mean, y.mean - y.half, y.mean + y.half});
+        for (int k = 0; k < y.n && y.n < 10; k++)
+            figure_dot_add(p->arena, s, at + 0.09 * (k - 0.5 * (y.n - 1)), y.value[k]);
+    }
+    p->f->kind = FIGURE_BARS;
+    p->f->x_tick = ARENA_NEW(p->arena, figure_tick, n);
+    p->f->n_x_tick = n;
+    for (int i = 0; i < n; i++)
+        p->f->x_tick[i] = (figure_tick){i, name[i][0] ? name[i] : c->record->name};
+    return STATUS_OK;
+}
+
+static figure_tick *axis_ticks(arena *a, const axis *x) {
+    figure_tick *tick = ARENA_NEW(a, figure_tick, x->n);
+    for (int i = 0; i < x->n; i++)
+        tick[i] = (figure_tick){i + 1, x->numeric ? tick_label(a, x->number[i]) : x->value[i]};
+    return tick;
+}
+
+/* x across, the series axis upwards, the rest in panels; low carries the value. */
+static status fill_heatmap(plan *p, error *e) {
+    const choice *c = p->choice;
+    int x_axis = (int)(p->q->x - c->record->axis), y_axis = -1;
+    for (int i = 0; i < c->record->n_axis; i++)
+        if (p->series >> i & 1 && (y_axis < 0 || !is_mixer(&c->record->axis[i]))) y_axis = i;
+    if (y_axis < 0)
+        return error_set(e, STATUS_USAGE,
+                         "a heatmap of experiment '%s' needs two axes that vary: give x and series "
+                         "in report.figures",
+                         c->record->name);
+    p->panel |= p->series & ~AXIS_BIT(y_axis);
+    p->series = AXIS_BIT(y_axis);
+    for (int i = 0; i < c->n_row; i++) {
+        const variant *v = c->row[i].chosen;
+        figure_panel *panel = panel_of(p, v);
+        if (panel->n == 0) figure_series_add(p->arena, panel, "", style_plain(0));
+        sample y = sample_of(p->arena, v, p->q->split, "", p->q->name);
+        if (y.n && v->value[x_axis] >= 0 && v->value[y_axis] >= 0)
+            figure_point_add(
+                p->arena, panel->series,
+                (figure_point){v->value[x_axis] + 1, v->value[y_axis] + 1, y.mean, y.mean});
+    }
+    const axis *x = p->q->x, *y = &c->record->axis[y_axis];
+    p->f->kind = FIGURE_HEATMAP;
+    p->f->x_tick = axis_ticks(p->arena, x);
+    p->f->n_x_tick = x->n;
+    p->f->y_tick = axis_ticks(p->arena, y);
+    p->f->n_y_tick = y->n;
+    p->f->x_label = x->name;
+    p->f->y_label = y->name;
+    return STATUS_OK;
+}
+
+typedef struct figure_maker {
+    const char *kind;
+    status (*fill)(plan *p, error *e);
+    const char *band; /* what the caption says of the band */
+} figure_maker;
+
+static const char t_band[] =
+    "Lines are means over seeds, bands (bars) the 95 % Student interval, cut at the frame; small "
+    "dots are single runs.";
+static const char range_band[] =
+    "Lines are means over finished seeds, bands the range from lowest to highest seed; a run that "
+    "stopped early keeps its last value.";
+
+static const figure_maker makers[] = {
+    {"accuracy_vs_length", fill_slice, t_band},
+    {"accuracy_vs_slice", fill_slice, t_band},
+    {"vs_axis", fill_axis, t_band},
+    {"search", fill_search, t_band},
+    {"vs_fact", fill_fact, t_band},
+    {"loss_curve", fill_curve, range_band},
+    {"bars", fill_bars,
+     "Bars are means over seeds, whiskers the 95 % Student interval, cut at the frame; circles are "
+     "single runs."},
+    {"heatmap", fill_heatmap, "Colour and number are the mean over seeds."},
+};
+enum { N_MAKER = (int)(sizeof makers / sizeof *makers) };
+
+/* ---- one request to files -------------------------------------------------------------------- */
+
+static void caption_make(plan *p, const char *band) {
+    const choice *c = p->choice;
+    const request *q = p->q;
+    text t = text_new(p->arena);
+    text_add(&t, "%s split. %s", text_capital(p->arena, q->split), band);
+    int failed = 0;
+    for (int i = 0; i < c->n_row; i++) failed += c->row[i].chosen->n_failed;
+    if (strcmp(q->kind, "search") == 0 && metric_find(q->name).accuracy)
+        text_put(&t, " A failed or diverged run counts as 0, as in the choice.");
+    else if (failed)
+        text_add(&t, " %d failed or diverged %s left out.", failed,
+                 failed == 1 ? "run is" : "runs are");
+    if (p->f->kind == FIGURE_CURVES)
+        text_add(&t,
+                 " Up to %d points per line, each the mean of the values logged since the last.",
+                 CURVE_POINTS);
+    p->f->caption = t.s;
+}
+
+/* Cuts a figure of many panels into files of MAX_PANELS. */
+static void figure_emit(figure_list *out, arena *a, figure *f) {
+    int files = (f->n + MAX_PANELS - 1) / MAX_PANELS;
+    for (int k = 0; k < files; k++) {
+        figure *part = ARENA_NEW(a, figure, 1);
+        *part = *f;
+        part->panel = f->panel + k * MAX_PANELS;
+        part->n = f->n - k * MAX_PANELS < MAX_PANELS ? f->n - k * MAX_PANELS : MAX_PANELS;
+        if (files > 1) {
+            part->id = arena_printf(a, "%s_%d", f->id, k + 1);
+            part->title = arena_printf(a, "%s (%d of %d)", f->title, k + 1, files);
+        }
+        ARENA_GROW(a, out->figure, out->n, out->cap);
+        out->figure[out->n++] = part;
+    }
+}
+
+static bool anything_drawn(const figure *f) {
+    for (int p = 0; p < f->n; p++)
+        for (int s = 0; s < f->panel[p].n; s++)
+            if (f->panel[p].series[s].n) return true;
+    return false;
+}
+
+status request_draw(figure_list *out, arena *a, const choice *c, sqlite3 *db, const request *q,
+                    const char *title, error *e) {
+    metric m = metric_find(q->name);
+    figure f = {.id = q->id, .title = title, .y_label = m.title, .x_label = ""};
+    const json_t *chance = record_report(c->record, "chance");
+    f.chance = json_is_number(chance) && m.accuracy ? json_number_value(chance) : (double)NAN;
+    f.unit_y = m.accuracy;
+    plan p = {.arena = a, .choice = c, .db = db, .q = q, .f = &f};
+    split_axes(&p);
+    for (int i = 0; i < N_MAKER; i++) {
+        if (strcmp(makers[i].kind, q->kind) != 0) continue;
+        if (makers[i].fill(&p, e)) return e->code;
+        caption_make(&p, makers[i].band);
+    }
+    if (f.kind == FIGURE_HEATMAP && f.unit_y) f.chance = (double)NAN;
+    if (!anything_drawn(&f)) return STATUS_OK;
+    f.log_y = f.kind == FIGURE_CURVES && !m.accuracy;
+    figure_fit(&f);
+    if (f.kind == FIGURE_CURVES && f.log_y && f.y_high < 30 * f.y_low) {
+        f.log_y = false;
+        figure_fit(&f);
+    }
+    figure_emit(out, a, &f);
+    return STATUS_OK;
+}
+
+const char *request_kind(const char *kind) {
+    for (int i = 0; i < N_MAKER && kind; i++)
+        if (strcmp(makers[i].kind, kind) == 0) return makers[i].kind;
+    return NULL;
+}

@@ -1,0 +1,84 @@
+/* figure.c - building a figure: points, ranges. Writing is in plot.c. See figure.h. */
+#include "figure.h"
+
+#include <math.h>
+
+figure_panel *figure_panel_add(arena *a, figure *f, const char *title) {
+    ARENA_GROW(a, f->panel, f->n, f->cap);
+    f->panel[f->n] = (figure_panel){.title = title, .mark = (double)NAN};
+    return &f->panel[f->n++];
+}
+
+figure_series *figure_series_add(arena *a, figure_panel *p, const char *title, style look) {
+    ARENA_GROW(a, p->series, p->n, p->cap);
+    p->series[p->n] = (figure_series){.title = title, .look = look};
+    return &p->series[p->n++];
+}
+
+/* Keeps points in the order of x, as lines need it. */
+void figure_point_add(arena *a, figure_series *s, figure_point p) {
+    ARENA_GROW(a, s->point, s->n, s->cap);
+    int i = s->n++;
+    for (; i > 0 && s->point[i - 1].x > p.x; i--) s->point[i] = s->point[i - 1];
+    s->point[i] = p;
+}
+
+void figure_dot_add(arena *a, figure_series *s, double x, double y) {
+    ARENA_GROW(a, s->dot, s->n_dot, s->cap_dot);
+    s->dot[s->n_dot++] = (figure_point){x, y, (double)NAN, (double)NAN};
+}
+
+typedef struct range {
+    double low, high;
+} range;
+
+static void widen(range *r, double v) {
+    if (!isfinite(v)) return;
+    r->low = fmin(r->low, v);
+    r->high = fmax(r->high, v);
+}
+
+static void pad(range *r, double share, bool log_scale) {
+    if (r->low > r->high) *r = (range){0, 1};
+    if (log_scale && r->low > 0) {
+        double factor = pow(r->high / r->low, share);
+        if (factor < 1.02) factor = 1.3;
+        *r = (range){r->low / factor, r->high * factor};
+        return;
+    }
+    double width = (r->high - r->low) * share;
+    if (width <= 0) width = fabs(r->high) > 0 ? 0.1 * fabs(r->high) : 1;
+    *r = (range){r->low - width, r->high + width};
+}
+
+void figure_fit(figure *f) {
+    range x = {INFINITY, -INFINITY}, y = x, whisker = x;
+    for (int p = 0; p < f->n; p++) {
+        widen(&x, f->panel[p].mark);
+        for (int s = 0; s < f->panel[p].n; s++) {
+            const figure_series *series = &f->panel[p].series[s];
+            for (int i = 0; i < series->n; i++) {
+                widen(&x, series->point[i].x);
+                widen(&y, series->point[i].y);
+                widen(&whisker, series->point[i].low);
+                widen(&whisker, series->point[i].high);
+            }
+            for (int i = 0; i < series->n_dot; i++) widen(&y, series->dot[i].y);
+        }
+    }
+    /* An interval of two wild seeds must not flatten the figure: it may add half of the height. */
+    double reach = y.high - y.low;
+    if (reach > 0) {
+        y.low = fmin(y.low, fmax(whisker.low, y.low - reach / 2));
+        y.high = fmax(y.high, fmin(whisker.high, y.high + reach / 2));
+    }
+    f->log_y = f->log_y && y.low > 0;
+    if (f->kind == FIGURE_BARS && !f->unit_y) widen(&y, 0);
+    pad(&x, f->kind == FIGURE_CURVES ? 0.01 : 0.05, f->x_scale != SCALE_LINEAR);
+    pad(&y, 0.05, f->log_y);
+    if (f->unit_y) y = (range){-0.03, 1.03};
+    f->x_low = x.low;
+    f->x_high = x.high;
+    f->y_low = y.low;
+    f->y_high = y.high;
+}

@@ -1,0 +1,75 @@
+/* figure.h - a figure in memory, and its way through gnuplot.
+ *
+ * figure_write keeps ID.gp and ID.dat beside the images, so that a reader can change and redraw
+ * them. Text of the database reaches gnuplot in single quotes with enhanced text off; data are
+ * numbers only; file names are slugs. The svg is freed of what differs between gnuplot versions,
+ * its ids are prefixed, and black becomes currentColor, so that pages can inline it. */
+#pragma once
+#include "style.h"
+#include "text.h"
+
+typedef struct figure_point {
+    double x, y, low, high; /* low, high: NAN where there is no interval */
+} figure_point;
+
+typedef struct figure_series {
+    const char *title;
+    style look;
+    figure_point *point;
+    int n, cap;
+    figure_point *dot; /* single runs */
+    int n_dot, cap_dot;
+} figure_series;
+
+typedef struct figure_panel {
+    const char *title;
+    figure_series *series;
+    int n, cap;
+    double mark; /* vertical line, NAN: none */
+} figure_panel;
+
+typedef enum figure_kind {
+    FIGURE_LINES,
+    FIGURE_CURVES,
+    FIGURE_POINTS,
+    FIGURE_BARS,
+    FIGURE_HEATMAP
+} figure_kind;
+typedef enum figure_scale { SCALE_LINEAR, SCALE_LOG2, SCALE_LOG10 } figure_scale;
+
+typedef struct figure_tick {
+    double at;
+    const char *label;
+} figure_tick;
+
+typedef struct figure {
+    figure_kind kind;
+    const char *id, *title, *caption, *x_label, *y_label;
+    figure_scale x_scale;
+    bool log_y, unit_y;                          /* unit_y: y in [0, 1] */
+    double x_low, x_high, y_low, y_high, chance; /* ranges set by figure_fit; chance NAN: none */
+    figure_tick *x_tick, *y_tick;                /* NULL: gnuplot's own; y_tick: heat maps */
+    int n_x_tick, n_y_tick;
+    const char *mark_label;
+    figure_panel *panel;
+    int n, cap;
+    const char *svg; /* set by figure_write: the cleaned image, NULL: not drawn */
+    int width, height;
+} figure;
+
+enum { FIGURE_SVG = 1, FIGURE_PNG = 2, FIGURE_PDF = 4 };
+
+/* Sets ranges from the points. */
+void figure_fit(figure *f);
+/* A new series or panel in arena `a`. */
+figure_panel *figure_panel_add(arena *a, figure *f, const char *title);
+figure_series *figure_series_add(arena *a, figure_panel *p, const char *title, style look);
+void figure_point_add(arena *a, figure_series *s, figure_point p);
+void figure_dot_add(arena *a, figure_series *s, double x, double y);
+
+/* Writes folder/ID.dat, ID.gp, draws, and cleans ID.svg. */
+status figure_write(arena *a, figure *f, const char *folder, unsigned formats, error *e);
+
+/* Runs gnuplot in a folder. A missing program is one sentence that says what to install. */
+status gnuplot_run(const char *folder, const char *script, error *e);
+bool gnuplot_found(void);

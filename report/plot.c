@@ -1,0 +1,440 @@
+/* plot.c - a figure as gnuplot script and data, and the image cleaned afterwards. See figure.h.
+ *
+ * Every figure is a multiplot of panels with margins fixed in screen units and a legend strip below
+ * that is a plot of its own, so nothing can overlap and all panels are equally large. The same
+ * commands draw svg, png and pdf in a loop over terminals. */
+#include "figure.h"
+
+#include <math.h>
+
+static const char font[] = "Liberation Sans";
+
+typedef struct layout {
+    int columns, rows, width, height;     /* of the figure, in pixels of the svg */
+    int panel_width, panel_height;        /* of the plotting area */
+    int left, right, top, bottom, legend; /* margins of a panel; height of the legend strip */
+    int legend_columns;
+} layout;
+
+/* Series of all panels without repetition, for the legend. */
+static int legend_series(const figure_series **out, const figure *f, int max) {
+    int n = 0;
+    for (int p = 0; p < f->n; p++)
+        for (int s = 0; s < f->panel[p].n; s++) {
+            const figure_series *series = &f->panel[p].series[s];
+            bool seen = !series->title[0];
+            for (int k = 0; k < n; k++) seen |= strcmp(out[k]->title, series->title) == 0;
+            if (!seen && n < max) out[n++] = series;
+        }
+    return n;
+}
+
+enum { MAX_LEGEND = 40 };
+
+static layout layout_of(const figure *f) {
+    const figure_series *series[MAX_LEGEND];
+    int n = legend_series(series, f, MAX_LEGEND), widest = 1;
+    for (int i = 0; i < n; i++)
+        if (text_width(series[i]->title) > widest) widest = text_width(series[i]->title);
+    layout l = {.columns = f->n < 3 ? f->n : f->n == 4 ? 2 : 3};
+    bool single = l.columns == 1, map = f->kind == FIGURE_HEATMAP;
+    l.rows = (f->n + l.columns - 1) / l.columns;
+    l.panel_width = single ? 500 : l.columns == 2 ? 300 : 235;
+    l.panel_height = single ? 300 : l.columns == 2 ? 225 : 195;
+    l.left = 66;
+    l.right = 14;
+    l.top = f->panel[0].title[0] ? 30 : 14;
+    l.bottom = 52;
+    if (f->kind == FIGURE_BARS) {
+        int longest = 1;
+        for (int i = 0; i < f->n_x_tick; i++)
+            if (text_width(f->x_tick[i].label) > longest) longest = text_width(f->x_tick[i].label);
+        bool flat = longest * 7.5 * f->n_x_tick < l.panel_width;
+        l.bottom = flat ? 34 : 24 + 6 * longest;
+    }
+    if (map) {
+        int longest = 1;
+        for (int i = 0; i < f->n_y_tick; i++)
+            if (text_width(f->y_tick[i].label) > longest) longest = text_width(f->y_tick[i].label);
+        l.left = 46 + 8 * longest;
+    }
+    int cell_width = l.left + l.panel_width + l.right,
+        cell_height = l.top + l.panel_height + l.bottom;
+    l.width = l.columns * cell_width;
+    if (n > 1 && f->kind != FIGURE_BARS && !map) {
+        l.legend_columns = (l.width - 20) / (60 + 8 * widest);
+        if (l.legend_columns < 1) l.legend_columns = 1;
+        if (l.legend_columns > n) l.legend_columns = n;
+        l.legend = 10 + 20 * ((n + l.legend_columns - 1) / l.legend_columns);
+    }
+    l.height = l.rows * cell_height + l.legend;
+    return l;
+}
+
+/* ---- data ------------------------------------------------------------------------------------ */
+
+static void put_number(text *t, double v) {
+    if (isnan(v))
+        text_put(t, " NaN");
+    else
+        text_add(t, " %.9g", v);
+}
+
+static double clip(const figure *f, double v) {
+    return v < f->y_low ? f->y_low : v > f->y_high ? f->y_high : v;
+}
+
+/* Blocks in the order of panels and series: points, then single runs. Empty ones hold one NaN, so
+ * that block numbers do not depend on the data. */
+static const char *data_text(arena *a, const figure *f) {
+    text t = text_new(a);
+    text_put(&t, "# x y low high; blocks: for each panel and series the means, then single runs\n");
+    for (int p = 0, block = 0; p < f->n; p++)
+        for (int s = 0; s < f->panel[p].n; s++) {
+            const figure_series *series = &f->panel[p].series[s];
+            for (int dots = 0; dots < 2; dots++, block++) {
+                text_add(&t, "%s# block %d: panel %d, series %d, %s\n", block ? "\n\n" : "", block,
+                         p, s, dots ? "single runs" : "means");
+                const figure_point *point = dots ? series->dot : series->point;
+                int n = dots ? series->n_dot : series->n;
+                for (int i = 0; i < n; i++) {
+                    put_number(&t, point[i].x);
+                    put_number(&t, point[i].y);
+                    put_number(&t, clip(f, point[i].low));
+                    put_number(&t, clip(f, point[i].high));
+                    text_put(&t, "\n");
+                }
+                if (n == 0) text_put(&t, " NaN NaN NaN NaN\n");
+            }
+        }
+    return t.s;
+}
+
+/* ---- script ---------------------------------------------------------------------------------- */
+
+static void put_ticks(text *t, const char *which, const figure_tick *tick, int n, bool turned) {
+    text_add(t, "  set %stics %s(", which, turned ? "rotate by 40 right " : "");
+    for (int i = 0; i < n; i++) {
+        text_put(t, i ? ", " : "");
+        text_gnuplot(t, tick[i].label);
+        text_add(t, " %.9g", tick[i].at);
+    }
+    text_put(t, ")\n");
+}
+
+/* Labels must not touch: beyond what fits, every second, third ... one is written. */
+static void put_x_ticks(text *t, const figure *f, const layout *l) {
+    if (!f->x_tick) {
+        int most = l->panel_width / 75;
+        if (f->x_scale == SCALE_LINEAR && f->x_high > f->x_low) {
+            double raw = (f->x_high - f->x_low) / most, unit = pow(10, floor(log10(raw)));
+            double step = raw / unit <= 1 ? 1 : raw / unit <= 2 ? 2 : raw / unit <= 5 ? 5 : 10;
+            text_add(t, "  set xtics %.9g\n", step * unit);
+        }
+        return;
+    }
+    if (f->kind == FIGURE_BARS || f->kind == FIGURE_HEATMAP) {
+        put_ticks(t, "x", f->x_tick, f->n_x_tick, f->kind == FIGURE_BARS && l->bottom > 34);
+        return;
+    }
+    int longest = 1;
+    for (int i = 0; i < f->n_x_tick; i++)
+        if (text_width(f->x_tick[i].label) > longest) longest = text_width(f->x_tick[i].label);
+    double from = f->x_low, to = f->x_high;
+    double span = f->x_scale == SCALE_LINEAR ? to - from : log(to / from), last = -1e9;
+    figure_tick *kept = ARENA_NEW(t->arena, figure_tick, f->n_x_tick);
+    int n = 0;
+    for (int i = 0; i < f->n_x_tick; i++) {
+        double at = f->x_tick[i].at;
+        double pixel =
+            (f->x_scale == SCALE_LINEAR ? at - from : log(at / from)) / span * l->panel_width;
+        kept[n] = f->x_tick[i];
+        if (pixel - last < longest * 7.5 + 8)
+            kept[n].label = "";
+        else
+            last = pixel;
+        n++;
+    }
+    put_ticks(t, "x", kept, n, false);
+}
+
+static void put_terminals(text *t, const figure *f, const layout *l, unsigned formats) {
+    static const char *const name[] = {"svg", "png", "pdf"};
+    text_put(t, "formats = '");
+    for (int i = 0; i < 3; i++)
+        if (formats >> i & 1) text_add(t, " %s", name[i]);
+    text_put(t, "'\ndo for [format in formats] {\n");
+    text_add(t,
+             "  if (format eq 'svg') { set terminal svg noenhanced size %d,%d font '%s,14' "
+             "linewidth 1.4 name '%s' }\n",
+             l->width, l->height, font, f->id);
+    text_add(t,
+             "  if (format eq 'png') { set terminal pngcairo noenhanced size %d,%d font '%s,10.5' "
+             "fontscale 2 linewidth 2.6 pointscale 1.9 background '#ffffff' }\n",
+             2 * l->width, 2 * l->height, font);
+    text_add(t,
+             "  if (format eq 'pdf') { set terminal pdfcairo noenhanced size %.4gin,%.4gin font "
+             "'%s,10' linewidth 1.4 pointscale 0.6 }\n",
+             l->width / 96.0, l->height / 96.0, font);
+    text_add(t, "  set output '%s.'.format\n  set multiplot\n", f->id);
+}
+
+static void put_frame(text *t, const figure *f, const layout *l, int p) {
+    int column = p % l->columns, row = p / l->columns;
+    int cell_width = l->left + l->panel_width + l->right;
+    int cell_height = l->top + l->panel_height + l->bottom;
+    double w = l->width, h = l->height;
+    int x = column * cell_width + l->left, y = row * cell_height + l->top;
+    text_add(t, "  # panel %d\n", p);
+    text_add(t,
+             "  set lmargin at screen %.5f; set rmargin at screen %.5f; set tmargin at screen "
+             "%.5f; set bmargin at screen %.5f\n",
+             x / w, (x + l->panel_width) / w, 1 - y / h, 1 - (y + l->panel_height) / h);
+    text_put(t, "  unset label; unset arrow; unset object\n  set title ");
+    text_gnuplot(t, f->panel[p].title);
+    text_put(t, " offset 0,-0.6\n  set xlabel ");
+    bool lowest = p + l->columns >= f->n;
+    text_gnuplot(t, lowest ? f->x_label : "");
+    /* Tick labels that are turned or long push the axis label away by themselves. */
+    text_put(t, "\n  set ylabel ");
+    text_gnuplot(t, column == 0 ? f->y_label : "");
+    text_put(t, " offset 0.5,0\n");
+    if (!isnan(f->panel[p].mark)) {
+        text_add(t,
+                 "  set arrow 1 from %.9g,graph 0 to %.9g,graph 1 nohead lc rgb '#888888' dt 2 "
+                 "lw 1 back\n",
+                 f->panel[p].mark, f->panel[p].mark);
+        if (f->mark_label) {
+            text_put(t, "  set label 1 ");
+            text_gnuplot(t, f->mark_label);
+            text_add(t,
+                     " at %.9g,graph 0.03 left offset 0.4,0.3 tc rgb '#777777' font '%s,%s' "
+                     "front\n",
+                     f->panel[p].mark, font, "11");
+        }
+    }
+    if (!isnan(f->chance)) {
+        text_add(t,
+                 "  set arrow 2 from graph 0,first %.9g to graph 1,first %.9g nohead lc rgb "
+                 "'#888888' dt 3 lw 1 back\n",
+                 f->chance, f->chance);
+        text_add(t,
+                 "  set label 2 'chance' at graph 0.99,first %.9g right offset 0,0.5 tc rgb "
+                 "'#777777' font '%s,11'\n",
+                 f->chance, font);
+    }
+}
+
+static bool has_band(const figure_series *s) {
+    for (int i = 0; i < s->n; i++)
+        if (!isnan(s->point[i].low) && s->point[i].high > s->point[i].low) return true;
+    return false;
+}
+
+static void put_look(text *t, const style *look, const figure *f) {
+    text_add(t, "lc rgb '%s' dt %d lw 1.6", look->colour, look->dash);
+    if (f->kind != FIGURE_CURVES) text_add(t, " pt %d ps 0.85", look->marker);
+}
+
+static void put_lines(text *t, const figure *f, const figure_panel *panel, int block) {
+    /* Bands first, single runs next, lines on top: nothing hides a mean. */
+    text_put(t, "  plot \\\n");
+    bool scatter = f->kind == FIGURE_POINTS;
+    for (int s = 0; s < panel->n; s++) {
+        const figure_series *series = &panel->series[s];
+        if (!has_band(series)) continue;
+        if (series->n > 1 && !scatter)
+            text_add(t,
+                     "    dat index %d using 1:3:4 with filledcurves fc rgb '%s' fs transparent "
+                     "solid 0.14 noborder notitle, \\\n",
+                     block + 2 * s, series->look.colour);
+        else
+            text_add(t,
+                     "    dat index %d using 1:2:3:4 with yerrorbars lc rgb '%s' pt 0 lw 1.2 "
+                     "notitle, \\\n",
+                     block + 2 * s, series->look.colour);
+    }
+    for (int s = 0; s < panel->n; s++)
+        if (panel->series[s].n_dot)
+            text_add(t,
+                     "    dat index %d using 1:2 with points pt 7 ps 0.28 lc rgb '%s' notitle, "
+                     "\\\n",
+                     block + 2 * s + 1, panel->series[s].look.colour);
+    for (int s = 0; s < panel->n; s++) {
+        text_add(t, "    dat index %d using 1:2 with %s ", block + 2 * s,
+                 f->kind == FIGURE_CURVES ? "lines" : "linespoints");
+        put_look(t, &panel->series[s].look, f);
+        text_add(t, " notitle%s\n", s + 1 < panel->n ? ", \\" : "");
+    }
+}
+
+static void put_bars(text *t, const figure_panel *panel, int block) {
+    text_put(t, "  set boxwidth 0.62\n  plot \\\n");
+    for (int s = 0; s < panel->n; s++) {
+        const char *colour = panel->series[s].look.colour;
+        text_add(t,
+                 "    dat index %d using 1:2 with boxes fc rgb '%s' fs transparent solid 0.30 "
+                 "border lc rgb '%s' lw 1.2 notitle, \\\n",
+                 block + 2 * s, colour, colour);
+        text_add(t,
+                 "    dat index %d using 1:2:3:4 with yerrorbars pt 0 lw 1.3 lc rgb '%s' "
+                 "notitle, \\\n",
+                 block + 2 * s, colour);
+        text_add(t, "    dat index %d using 1:2 with points pt 6 ps 0.5 lc rgb '%s' notitle%s\n",
+                 block + 2 * s + 1, colour, s + 1 < panel->n ? ", \\" : "");
+    }
+}
+
+/* Nine points of the viridis map (Smith and van der Walt, 2015), interpolated. */
+static unsigned viridis(double share) {
+    static const unsigned char stop[9][3] = {{68, 1, 84},    {72, 40, 120},  {62, 74, 137},
+                                             {49, 104, 142}, {38, 130, 142}, {31, 158, 137},
+                                             {53, 183, 121}, {110, 206, 88}, {181, 222, 43}};
+    double at = fmin(1, fmax(0, share)) * 8;
+    int i = at >= 8 ? 7 : (int)at;
+    unsigned colour = 0;
+    for (int k = 0; k < 3; k++)
+        colour =
+            colour << 8 | (unsigned)lround(stop[i][k] + (at - i) * (stop[i + 1][k] - stop[i][k]));
+    return colour;
+}
+
+/* Cells are rectangles with their number: no image inside the svg, and it reads in grey. */
+static void put_heatmap(text *t, const figure *f, const figure_panel *panel, int block) {
+    for (int i = 0; i < panel->series[0].n; i++) {
+        const figure_point *p = &panel->series[0].point[i];
+        double share = (p->low - f->y_low) / (f->y_high - f->y_low);
+        text_add(t,
+                 "  set object %d rectangle center %.9g,%.9g size 0.97,0.97 fc rgb '#%06x' fs "
+                 "solid noborder front\n",
+                 i + 1, p->x, p->y, viridis(share));
+        text_add(t, "  set label %d '%.*f' at %.9g,%.9g center tc rgb '%s' front\n", i + 10,
+                 f->unit_y ? 2 : 3, p->low, p->x, p->y, share < 0.6 ? "#ffffff" : "#111111");
+    }
+    text_add(t, "  plot dat index %d using 1:2 with dots lc rgb '#888888' notitle\n", block);
+}
+
+static void put_legend(text *t, const figure *f, const layout *l) {
+    const figure_series *series[MAX_LEGEND];
+    int n = legend_series(series, f, MAX_LEGEND);
+    if (l->legend == 0) return;
+    text_put(t, "  # legend\n  unset label; unset arrow; unset object; unset title; unset xlabel; "
+                "unset ylabel; unset border; unset tics; unset grid; unset logscale\n");
+    text_add(t,
+             "  set lmargin at screen 0; set rmargin at screen 1; set bmargin at screen 0; set "
+             "tmargin at screen %.5f\n",
+             (double)l->legend / l->height);
+    text_add(t,
+             "  set key at screen 0.5,%.5f center top horizontal Left reverse noenhanced samplen 3 "
+             "maxcols %d width 1\n  set xrange [0:1]; set yrange [0:1]\n  plot \\\n",
+             (l->legend - 2.0) / l->height, l->legend_columns);
+    for (int i = 0; i < n; i++) {
+        text_add(t, "    NaN with %s ", f->kind == FIGURE_CURVES ? "lines" : "linespoints");
+        put_look(t, &series[i]->look, f);
+        text_put(t, " title ");
+        text_gnuplot(t, series[i]->title);
+        text_put(t, i + 1 < n ? ", \\\n" : "\n");
+    }
+}
+
+static const char *script_text(arena *a, const figure *f, const layout *l, unsigned formats) {
+    text t = text_new(a);
+    text_add(&t,
+             "# %s.gp - redraw with: gnuplot %s.gp (in this folder)\nreset\nset encoding utf8\n"
+             "set minussign\ndat = '%s.dat'\n",
+             f->id, f->id, f->id);
+    put_terminals(&t, f, l, formats);
+    bool map = f->kind == FIGURE_HEATMAP;
+    for (int p = 0, block = 0; p < f->n; block += 2 * f->panel[p++].n) {
+        put_frame(&t, f, l, p);
+        text_add(&t,
+                 "  unset key\n  set border %d lw 0.8\n  set tics nomirror out scale 0.5\n"
+                 "  set style fill transparent solid 0.14 noborder\n",
+                 map ? 0 : 3);
+        text_put(&t,
+                 map ? "  unset grid\n" : "  set grid ytics lc rgb '#d8d8d8' lw 0.5 dt 1 back\n");
+        if (f->x_scale != SCALE_LINEAR)
+            text_add(&t, "  set logscale x %d; unset mxtics\n", f->x_scale == SCALE_LOG2 ? 2 : 10);
+        if (f->log_y) text_put(&t, "  set logscale y 10; set format y '%g'\n");
+        text_add(&t, "  set xrange [%.9g:%.9g]\n", f->x_low, f->x_high);
+        if (map)
+            text_add(&t, "  set yrange [0.5:%d.5]\n", f->n_y_tick);
+        else
+            text_add(&t, "  set yrange [%.9g:%.9g]\n", f->y_low, f->y_high);
+        put_x_ticks(&t, f, l);
+        if (f->unit_y && !map) text_put(&t, "  set ytics 0.2\n");
+        if (f->y_tick) put_ticks(&t, "y", f->y_tick, f->n_y_tick, false);
+        if (map)
+            put_heatmap(&t, f, &f->panel[p], block);
+        else if (f->kind == FIGURE_BARS)
+            put_bars(&t, &f->panel[p], block);
+        else
+            put_lines(&t, f, &f->panel[p], block);
+    }
+    put_legend(&t, f, l);
+    text_put(&t, "  unset multiplot\n  set output\n  reset\n}\n");
+    return t.s;
+}
+
+/* ---- the image ------------------------------------------------------------------------------- */
+
+typedef struct swap {
+    const char *from, *to;
+} swap;
+
+/* What gnuplot writes about itself, tooltips named after plots, ids that collide when several
+ * images stand in one page, and black, which a dark page must be able to turn. */
+static const char *svg_clean(arena *a, const char *svg, const char *id) {
+    const swap table[] = {
+        {"id='gp", arena_printf(a, "id='%s_gp", id)},
+        {"'#gp", arena_printf(a, "'#%s_gp", id)},
+        {"id='textbox'", arena_printf(a, "id='%s_textbox'", id)},
+        {"id='greybox'", arena_printf(a, "id='%s_greybox'", id)},
+        {"id=\"gnuplot_canvas\"", arena_printf(a, "id=\"%s_canvas\"", id)},
+        {"\"black\"", "\"currentColor\""},
+        {"'black'", "'currentColor'"},
+        {"rgb(  0,   0,   0)", "currentColor"},
+        {"font-family=\"Liberation Sans\"",
+         "font-family=\"Liberation Sans, Helvetica, Arial, sans-serif\""},
+    };
+    text t = text_new(a);
+    while (*svg) {
+        const char *end = NULL;
+        if (strncmp(svg, "<title>", 7) == 0) end = strstr(svg, "</title>");
+        if (strncmp(svg, "<desc>", 6) == 0) end = strstr(svg, "</desc>");
+        if (end) {
+            svg = strchr(end, '>') + 1;
+            continue;
+        }
+        int i = 0, n = (int)(sizeof table / sizeof *table);
+        while (i < n && strncmp(svg, table[i].from, strlen(table[i].from)) != 0) i++;
+        if (i < n) {
+            text_put(&t, table[i].to);
+            svg += strlen(table[i].from);
+        } else {
+            int plain = 1 + (int)strcspn(svg + 1, "i'\"r<f");
+            text_add(&t, "%.*s", plain, svg);
+            svg += plain;
+        }
+    }
+    return t.s;
+}
+
+status figure_write(arena *a, figure *f, const char *folder, unsigned formats, error *e) {
+    layout l = layout_of(f);
+    f->width = l.width;
+    f->height = l.height;
+    const char *data = data_text(a, f), *script = script_text(a, f, &l, formats);
+    const char *name = arena_printf(a, "%s.gp", f->id);
+    const char *svg_path = arena_printf(a, "%s/%s.svg", folder, f->id);
+    if (file_write(arena_printf(a, "%s/%s.dat", folder, f->id), data, (long)strlen(data), e) ||
+        file_write(arena_printf(a, "%s/%s", folder, name), script, (long)strlen(script), e) ||
+        gnuplot_run(folder, name, e))
+        return e->code;
+    if (!(formats & FIGURE_SVG)) return STATUS_OK;
+    long n;
+    const char *raw = file_read(a, svg_path, &n);
+    if (!raw) return error_set(e, STATUS_ENVIRONMENT, "gnuplot ran but did not write %s", svg_path);
+    f->svg = svg_clean(a, raw, f->id);
+    return file_write(svg_path, f->svg, (long)strlen(f->svg), e);
+}

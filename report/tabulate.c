@@ -1,0 +1,437 @@
+/* tabulate.c - see tabulate.h. */
+#include "tabulate.h"
+
+#include "metric.h"
+#include "stats.h"
+
+#include <math.h>
+
+static const double ALPHA = 0.05;
+enum { MAX_SLICE_COLUMNS = 12 };
+
+double solve_threshold(const record *r) {
+    const json_t *solve = record_report(r, "solve");
+    return json_is_number(solve) ? json_number_value(solve) : 0.99;
+}
+
+double trained_length(const record_run *run) { return run_number(run, "task.length"); }
+
+static bool metric_present(const choice *c, const char *split, const char *name) {
+    for (int i = 0; i < c->record->n_run; i++)
+        if (run_has_final(&c->record->run[i], split, "", name)) return true;
+    return false;
+}
+
+const char *choice_metric(const choice *c) {
+    for (int i = 0; metric_order[i]; i++)
+        if (metric_present(c, c->split, metric_order[i])) return metric_order[i];
+    for (int i = 0; i < c->record->n_run; i++)
+        for (int k = 0; k < c->record->run[i].n_final; k++)
+            if (strcmp(c->record->run[i].final[k].split, c->split) == 0)
+                return c->record->run[i].final[k].name;
+    return "loss";
+}
+
+/* Accuracy tasks are solved or not; language models are not. */
+static bool solve_wanted(const choice *c) {
+    bool lm = metric_present(c, c->split, "ppl") || metric_present(c, c->split, "bpb");
+    return metric_present(c, c->split, "token_acc") && (!lm || record_report(c->record, "solve"));
+}
+
+/* ---- slices ---------------------------------------------------------------------------------- */
+
+static void slice_add(arena *a, slice_list *list, const char *slice) {
+    const char *equal = strchr(slice, '=');
+    if (!equal || equal == slice) return;
+    char *end;
+    double value = strtod(equal + 1, &end);
+    if (end == equal + 1 || *end || !isfinite(value)) return;
+    const char *name = arena_printf(a, "%.*s", (int)(equal - slice), slice);
+    slice_set *set = NULL;
+    for (int i = 0; i < list->n; i++)
+        if (strcmp(list->set[i].name, name) == 0) set = &list->set[i];
+    if (!set) {
+        ARENA_GROW(a, list->set, list->n, list->cap);
+        set = &list->set[list->n++];
+        *set = (slice_set){.name = name};
+    }
+    int at = 0;
+    while (at < set->n && set->value[at] < value) at++;
+    if (at < set->n && strcmp(set->slice[at], slice) == 0) return;
+    int cap = set->cap;
+    ARENA_GROW(a, set->slice, set->n, cap);
+    ARENA_GROW(a, set->value, set->n, set->cap);
+    for (int k = set->n++; k > at; k--) {
+        set->slice[k] = set->slice[k - 1];
+        set->value[k] = set->value[k - 1];
+    }
+    set->slice[at] = slice;
+    set->value[at] = value;
+}
+
+slice_list slices_find(arena *a, const choice *c) {
+    slice_list list = {0};
+    const char *name = choice_metric(c), *last = "";
+    for (int i = 0; i < c->record->n_run; i++)
+        for (int k = 0; k < c->record->run[i].n_final; k++) {
+            const record_final *f = &c->record->run[i].final[k];
+            if (strcmp(f->split, c->split) != 0 || strcmp(f->name, name) != 0) continue;
+            if (f->slice[0] && strcmp(f->slice, last) != 0) slice_add(a, &list, f->slice);
+            last = f->slice;
+        }
+    return list;
+}
+
+/* ---- common columns -------------------------------------------------------------------------- */
+
+static void axis_columns(table *t, const choice *c) {
+    for (int k = 0; k < c->n_shown; k++) {
+        const axis *x = &c->record->axis[c->shown[k]];
+        table_column_add(t, x->name, x->key, x->numeric ? CELL_NUMBER : CELL_TEXT);
+    }
+    if (c->n_shown == 0) table_column_add(t, "mixer", "model.mixer", CELL_TEXT);
+    t->block = c->n_block;
+}
+
+static table_cell axis_cell(arena *a, const axis *x, const variant *v, int i) {
+    if (v->value[i] < 0) return cell_text("–");
+    const char *shown = x->value[v->value[i]];
+    return x->numeric ? cell_number(a, x->number[v->value[i]], shown) : cell_text(shown);
+}
+
+/* Fills the cells of the axes; returns their number. */
+static int axis_cells(arena *a, table_cell *cell, const choice *c, const variant *v) {
+    for (int k = 0; k < c->n_shown; k++)
+        cell[k] = axis_cell(a, &c->record->axis[c->shown[k]], v, c->shown[k]);
+    if (c->n_shown) return c->n_shown;
+    cell[0] = cell_text(v->run[0]->mixer[0] ? v->run[0]->mixer : c->record->name);
+    return 1;
+}
+
+static const char *names_of(arena *a, const choice *c, bool over) {
+    text t = text_new(a);
+    for (int i = 0; i < c->record->n_axis; i++) {
+        const axis *x = &c->record->axis[i];
+        bool take = over ? x->over : false;
+        for (int k = 0; !over && k < c->n_block; k++) take |= c->shown[k] == i;
+        if (take) text_add(&t, "%s%s", t.n ? ", " : "", x->name);
+    }
+    return t.s;
+}
+
+/* How the rows came about: the sentence every caption ends with. */
+static void caption_rows(text *t, const choice *c) {
+    const record *r = c->record;
+    if (!r->by_name || c->search_n < 2) return;
+    text_add(t, " %s of each row was chosen among %d by the mean %s %s over seeds%s.",
+             names_of(t->arena, c, true), c->search_n, r->by_split, metric_find(r->by_name).title,
+             strcmp(r->by_split, "test") == 0
+                 ? ": CHOSEN ON TEST, so the values below are not an estimate of anything"
+                 : "");
+}
+
+static void caption_samples(text *t, const choice *c) {
+    int n_max = 0, unfinished = 0, failed = 0;
+    for (int i = 0; i < c->n_row; i++) {
+        const variant *v = c->row[i].chosen;
+        if (v->n_run > n_max) n_max = v->n_run;
+        failed += v->n_failed;
+        unfinished += v->n_run - v->n_done - v->n_failed;
+    }
+    text_add(
+        t,
+        "Mean over seeds on the %s split; ± is half of the 95 %% Student interval of the mean; "
+        "n = %d %s unless a cell says n=finished/planned.",
+        c->split, n_max, n_max == 1 ? "seed" : "seeds");
+    if (failed)
+        text_add(t, " %d failed or diverged %s not in the means.", failed,
+                 failed == 1 ? "run is" : "runs are");
+    if (unfinished)
+        text_add(t, " %d %s not finished yet.", unfinished,
+                 unfinished == 1 ? "run is" : "runs are");
+}
+
+/* ---- what is significantly best -------------------------------------------------------------- */
+
+static int paired(arena *a, double **x, double **y, const sample *s, const sample *other) {
+    *x = ARENA_NEW(a, double, s->n);
+    *y = ARENA_NEW(a, double, s->n);
+    int n = 0;
+    for (int i = 0; i < s->n; i++)
+        for (int j = 0; j < other->n; j++)
+            if (s->seed[i] == other->seed[j]) {
+                (*x)[n] = s->value[i];
+                (*y)[n++] = other->value[j];
+            }
+    return n;
+}
+
+/* Marks best[i] for rows that are significantly better than every other row of their block.
+ * Returns the number of comparisons. A row with failed or missing runs is never marked: its mean is
+ * over the runs that went well. */
+static int mark_best(bool *best, arena *a, const choice *c, const char *name) {
+    metric m = metric_find(name);
+    if (m.better == 0) return 0;
+    sample *s = ARENA_NEW(a, sample, c->n_row);
+    for (int i = 0; i < c->n_row; i++)
+        s[i] = m.accuracy ? sample_with_failures(a, c->row[i].chosen, c->split, "", name)
+                          : sample_of(a, c->row[i].chosen, c->split, "", name);
+    double *p = ARENA_NEW(a, double, c->n_row);
+    int *leader = ARENA_NEW(a, int, c->n_row);
+    for (int i = 0; i < c->n_row; i++) {
+        leader[i] = -1;
+        for (int j = 0; j < c->n_row; j++)
+            if (choice_same_block(c, &c->row[i], &c->row[j]) && s[j].n &&
+                (leader[i] < 0 || (s[j].mean - s[leader[i]].mean) * m.better > 0))
+                leader[i] = j;
+    }
+    for (int i = 0; i < c->n_row; i++) {
+        p[i] = (double)NAN;
+        if (leader[i] < 0 || leader[i] == i) continue;
+        double *x, *y, difference;
+        int n = paired(a, &x, &y, &s[leader[i]], &s[i]);
+        p[i] = paired_p(&difference, x, y, n);
+    }
+    int comparisons = holm_adjust(a, p, c->n_row);
+    for (int i = 0; i < c->n_row; i++) {
+        const variant *v = c->row[i].chosen;
+        int rivals = 0, beaten = 0;
+        for (int j = 0; j < c->n_row; j++) {
+            if (j == i || leader[j] != i) continue;
+            rivals++;
+            beaten += p[j] < ALPHA;
+        }
+        best[i] = rivals > 0 && beaten == rivals && v->n_done == v->n_run;
+    }
+    return comparisons;
+}
+
+/* ---- the main table -------------------------------------------------------------------------- */
+
+static const char *params_text(arena *a, long params) {
+    return params < 0 ? NULL : text_count(a, (double)params);
+}
+
+static table *tabulate_main(arena *a, const choice *c) {
+    const record *r = c->record;
+    table *t = table_new(a, "main", "Results");
+    axis_columns(t, c);
+    for (int i = 0; i < r->n_axis; i++)
+        if (r->axis[i].over)
+            table_column_add(t, arena_printf(a, "%s (chosen)", r->axis[i].name), r->axis[i].key,
+                             r->axis[i].numeric ? CELL_NUMBER : CELL_TEXT);
+    table_column_add(t, "params", "params", CELL_NUMBER);
+    const char *shown[16];
+    int n_shown = 0, comparisons = 0, at_metric = t->n_column;
+    for (int i = 0; metric_order[i]; i++)
+        if (metric_present(c, c->split, metric_order[i])) shown[n_shown++] = metric_order[i];
+    if (n_shown == 0) shown[n_shown++] = choice_metric(c);
+    for (int i = 0; i < n_shown; i++)
+        table_column_add(t, metric_find(shown[i]).title,
+                         arena_printf(a, "%s/%s", c->split, shown[i]), CELL_SAMPLE);
+    bool solve = solve_wanted(c), failed = false;
+    double threshold = solve_threshold(r);
+    if (solve) table_column_add(t, "solved", "solved", CELL_SHARE);
+    for (int i = 0; i < c->n_row; i++) failed |= c->row[i].chosen->n_failed > 0;
+    table_column_add(t, "n", "finished", CELL_NUMBER);
+    if (failed) table_column_add(t, "failed", "failed", CELL_NUMBER);
+
+    for (int i = 0; i < c->n_row; i++) {
+        const variant *v = c->row[i].chosen;
+        table_cell *cell = table_row_add(t);
+        int k = axis_cells(a, cell, c, v);
+        for (int x = 0; x < r->n_axis; x++)
+            if (r->axis[x].over) cell[k++] = axis_cell(a, &r->axis[x], v, x);
+        long params = -1;
+        for (int s = 0; s < v->n_run && params < 0; s++) params = v->run[s]->params;
+        cell[k++] =
+            cell_number(a, params < 0 ? (double)NAN : (double)params, params_text(a, params));
+        for (int m = 0; m < n_shown; m++) {
+            sample s = sample_of(a, v, c->split, "", shown[m]);
+            cell[k++] = cell_sample(a, &s, metric_find(shown[m]).decimals);
+        }
+        if (solve) {
+            int solved, of;
+            sample_solved(&solved, &of, v, c->split, "token_acc", threshold);
+            cell[k++] = cell_share(a, solved, of);
+        }
+        cell[k++] = cell_number(a, v->n_done, NULL);
+        if (failed) cell[k++] = cell_number(a, v->n_failed, NULL);
+    }
+    bool any_bold = false;
+    bool *best = ARENA_NEW(a, bool, c->n_row);
+    for (int m = 0; m < n_shown; m++) {
+        int count = mark_best(best, a, c, shown[m]);
+        if (count > comparisons) comparisons = count;
+        for (int i = 0; i < c->n_row; i++) {
+            t->row[i][at_metric + m].bold = best[i];
+            any_bold |= best[i];
+        }
+    }
+    text caption = text_new(a);
+    caption_samples(&caption, c);
+    if (solve)
+        text_add(&caption,
+                 " solved: finished runs with token accuracy of at least %s, of all that finished "
+                 "or failed.",
+                 text_real(a, threshold));
+    caption_rows(&caption, c);
+    if (comparisons) {
+        text_add(&caption,
+                 " Bold (%s): best%s%s%s and better than every other such row, paired t "
+                 "test over seeds, Holm's correction over %d comparisons per column, "
+                 "5 %%, no failed run.",
+                 any_bold ? "per column" : "none here", c->n_block ? " among rows of equal " : "",
+                 names_of(a, c, false), c->n_block ? "," : "", comparisons);
+    }
+    t->caption = caption.s;
+    return t;
+}
+
+/* ---- slices ---------------------------------------------------------------------------------- */
+
+typedef struct slice_mean {
+    const choice *choice;
+    const slice_set *set;
+    const char *name;
+} slice_mean;
+
+/* Mean over lengths longer than this run was trained at; a missing length makes it missing. */
+static double longer_mean(const record_run *run, const void *context) {
+    const slice_mean *s = context;
+    double sum = 0;
+    int n = 0;
+    for (int i = 0; i < s->set->n; i++)
+        if (s->set->value[i] > trained_length(run)) {
+            sum += run_final(run, s->choice->split, s->set->slice[i], s->name);
+            n++;
+        }
+    return n ? sum / n : (double)NAN;
+}
+
+static table *tabulate_slice(arena *a, const choice *c, const slice_set *set) {
+    bool length = strcmp(set->name, "length") == 0, same = true;
+    const char *metric_name = choice_metric(c);
+    metric m = metric_find(metric_name);
+    double trained = trained_length(c->row[0].chosen->run[0]);
+    for (int i = 0; i < c->n_row; i++) same &= trained_length(c->row[i].chosen->run[0]) == trained;
+    table *t = table_new(a, arena_printf(a, "by_%s", text_slug(a, set->name)),
+                         text_capital(a, arena_printf(a, "%s by %s", m.title, set->name)));
+    axis_columns(t, c);
+    if (length && !same) table_column_add(t, "trained at", "task.length", CELL_NUMBER);
+    for (int i = 0; i < set->n; i++) {
+        const char *shown = strchr(set->slice[i], '=') + 1;
+        bool here = length && same && set->value[i] == trained;
+        table_column_add(t, here ? arena_printf(a, "%s (trained)", shown) : shown, set->slice[i],
+                         CELL_SAMPLE);
+    }
+    if (length) table_column_add(t, "mean longer", "mean over longer", CELL_SAMPLE);
+    for (int i = 0; i < c->n_row; i++) {
+        const variant *v = c->row[i].chosen;
+        table_cell *cell = table_row_add(t);
+        int k = axis_cells(a, cell, c, v);
+        if (length && !same) cell[k++] = cell_number(a, trained_length(v->run[0]), NULL);
+        for (int s = 0; s < set->n; s++) {
+            sample x = sample_of(a, v, c->split, set->slice[s], metric_name);
+            cell[k++] = cell_sample(a, &x, m.decimals);
+        }
+        if (length) {
+            slice_mean context = {c, set, metric_name};
+            sample x = sample_map(a, v, false, longer_mean, &context);
+            cell[k++] = cell_sample(a, &x, m.decimals);
+        }
+    }
+    text caption = text_new(a);
+    caption_samples(&caption, c);
+    if (length && !isnan(trained))
+        text_put(&caption, " mean longer: mean over the lengths beyond the trained one, per seed "
+                           "first, then over seeds.");
+    caption_rows(&caption, c);
+    t->caption = caption.s;
+    return t;
+}
+
+/* ---- aggregate over blocks ------------------------------------------------------------------- */
+
+static bool same_method(const choice *c, const variant *x, const variant *y) {
+    for (int k = c->n_block; k < c->n_shown; k++)
+        if (x->value[c->shown[k]] != y->value[c->shown[k]]) return false;
+    return true;
+}
+
+/* Interquartile means over everything that is measured; NULL when there is only one condition. */
+static table *tabulate_aggregate(arena *a, const choice *c) {
+    const char *name = choice_metric(c);
+    metric m = metric_find(name);
+    if (c->n_block == 0 || c->n_block == c->n_shown || !m.accuracy) return NULL;
+    table *t = table_new(a, "aggregate", "Over all conditions");
+    for (int k = c->n_block; k < c->n_shown; k++) {
+        const axis *x = &c->record->axis[c->shown[k]];
+        table_column_add(t, x->name, x->key, x->numeric ? CELL_NUMBER : CELL_TEXT);
+    }
+    table_column_add(t, arena_printf(a, "IQM of %s", m.title), "iqm", CELL_SAMPLE);
+    table_column_add(t, "95 % interval", "interval", CELL_TEXT);
+    table_column_add(t, "conditions", "conditions", CELL_NUMBER);
+    table_column_add(t, "runs", "n", CELL_NUMBER);
+    bool *seen = ARENA_NEW(a, bool, c->n_row);
+    for (int i = 0; i < c->n_row; i++) {
+        if (seen[i]) continue;
+        double *x = ARENA_NEW(a, double, c->record->n_run);
+        int *size = ARENA_NEW(a, int, c->n_row), n = 0, strata = 0;
+        for (int j = i; j < c->n_row; j++) {
+            if (!same_method(c, c->row[i].chosen, c->row[j].chosen)) continue;
+            seen[j] = true;
+            sample s = sample_with_failures(a, c->row[j].chosen, c->split, "", name);
+            if (s.n == 0) continue;
+            memcpy(x + n, s.value, sizeof *x * (size_t)s.n);
+            n += s.n;
+            size[strata++] = s.n;
+        }
+        table_cell *cell = table_row_add(t);
+        int at = 0;
+        for (int k = c->n_block; k < c->n_shown; k++)
+            cell[at++] = axis_cell(a, &c->record->axis[c->shown[k]], c->row[i].chosen, c->shown[k]);
+        interval w = iqm_interval(a, x, size, strata);
+        double iqm = stat_iqm(a, x, n);
+        cell[at++] = (table_cell){.kind = CELL_SAMPLE,
+                                  .text = n ? arena_printf(a, "%.*f", m.decimals, iqm) : "–",
+                                  .value = iqm,
+                                  .low = w.low,
+                                  .high = w.high,
+                                  .sd = stat_sd(x, n),
+                                  .n = n,
+                                  .n_run = n};
+        cell[at++] = cell_text(
+            isnan(w.low) ? "–"
+                         : arena_printf(a, "%.*f – %.*f", m.decimals, w.low, m.decimals, w.high));
+        cell[at++] = cell_number(a, strata, NULL);
+        cell[at++] = cell_number(a, n, NULL);
+    }
+    text caption = text_new(a);
+    text_add(&caption,
+             "Interquartile mean over every %s and seed on the %s split; a failed or diverged run "
+             "counts as 0. Percentile bootstrap interval (2000 resamples of the seeds inside each "
+             "condition, drawn from the data's own key).",
+             names_of(a, c, false), c->split);
+    caption_rows(&caption, c);
+    t->caption = caption.s;
+    return t->n_row > 1 ? t : NULL;
+}
+
+table_list tabulate(arena *a, const choice *c) {
+    table_list list = {0};
+    slice_list slices = slices_find(a, c);
+    table *aggregate = tabulate_aggregate(a, c);
+    ARENA_GROW(a, list.table, list.n, list.cap);
+    list.table[list.n++] = tabulate_main(a, c);
+    if (aggregate) {
+        ARENA_GROW(a, list.table, list.n, list.cap);
+        list.table[list.n++] = aggregate;
+    }
+    for (int i = 0; i < slices.n; i++) {
+        if (slices.set[i].n < 2 || slices.set[i].n > MAX_SLICE_COLUMNS) continue;
+        ARENA_GROW(a, list.table, list.n, list.cap);
+        list.table[list.n++] = tabulate_slice(a, c, &slices.set[i]);
+    }
+    return list;
+}
