@@ -39,6 +39,13 @@ static status open_noise(task_set *s, const task_options *options, error *e) {
 static const task noise_task = {
     .name = "noise", .config_size = sizeof(noise), .open = open_noise, .draw = draw};
 
+const task_set *bench_noise(arena *a, int time, int vocab, int scored, error *e) {
+    noise *n = ARENA_NEW(a, noise, 1);
+    *n = (noise){time, vocab, scored};
+    const task_options options = {.val_count = 1, .test_count = 1};
+    return task_open(a, &noise_task, n, &options, e);
+}
+
 static double now_s(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -50,21 +57,18 @@ static int by_value(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-status bench_steps(step_time *out, const job *j, const backend *b, int time, int scored,
+status bench_steps(step_time *out, const job *j, const backend *b, const task_set *set,
                    double seconds, error *e) {
     arena *a = arena_new();
     *out = (step_time){0};
-    const noise n = {time, j->model.vocab, scored};
-    const task_options options = {.val_count = 1, .test_count = 1};
-    const task_set *set = task_open(a, &noise_task, &n, &options, e), **sets;
-    sets = ARENA_NEW(a, const task_set *, j->runs);
+    const task_set **sets = ARENA_NEW(a, const task_set *, j->runs);
     optim_run *run = ARENA_NEW(a, optim_run, j->runs);
     step_result *result = ARENA_NEW(a, step_result, j->runs);
     for (int r = 0; r < j->runs; r++) {
         sets[r] = set;
         run[r] = (optim_run){1e-3, 0.1, true};
     }
-    trainer *t = set ? trainer_new(a, j, b, sets, e) : NULL;
+    trainer *t = trainer_new(a, j, b, sets, e);
     if (t) {
         double *sample = ARENA_NEW(a, double, MAX_SAMPLES);
         const double end = now_s() + seconds;
@@ -78,15 +82,15 @@ status bench_steps(step_time *out, const job *j, const backend *b, int time, int
         out->median_s = sample[out->steps / 2];
         out->min_s = sample[0];
         model_cost cost;
-        if (!model_measure(&cost, &j->model, time, e))
-            out->flops = cost.flops_per_token * (double)j->train.batch * time * j->runs;
+        if (!model_measure(&cost, &j->model, set->time, e))
+            out->flops = cost.flops_per_token * (double)j->train.batch * set->time * j->runs;
     }
     trainer_free(t);
     arena_free(a);
     return e->code;
 }
 
-status bench_side_by_side(step_time *out, const job *j, const backend *b, int time, int scored,
+status bench_side_by_side(step_time *out, const job *j, const backend *b, const task_set *set,
                           double seconds, int copies, error *e) {
     int ends[2];
     if (pipe(ends))
@@ -99,7 +103,7 @@ status bench_side_by_side(step_time *out, const job *j, const backend *b, int ti
         if (pid) continue;
         step_time mine;
         error failed = {0};
-        bool good = !bench_steps(&mine, j, b, time, scored, seconds, &failed);
+        bool good = !bench_steps(&mine, j, b, set, seconds, &failed);
         good = good && write(ends[1], &mine, sizeof mine) == (ssize_t)sizeof mine;
         _exit(!good);
     }

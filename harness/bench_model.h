@@ -9,12 +9,14 @@ typedef struct step_time {
     long steps;   /* measured */
 } step_time;
 
-/* Times whole training steps (data, forward, backward, optimizer) of a job on random data with
- * `scored` labels per sequence for about `seconds`. The job's task is not opened: model.vocab and
- * model.max_time must be set. */
-status bench_steps(step_time *out, const job *j, const backend *b, int time, int scored,
+/* A data set of random tokens with `scored` labels per sequence, spread evenly; lives in `a`. */
+const task_set *bench_noise(arena *a, int time, int vocab, int scored, error *e);
+
+/* Times whole training steps (data, forward, backward, optimizer) of a job on a data set for about
+ * `seconds`. The job's own task is not opened: model.vocab and model.max_time must be set. */
+status bench_steps(step_time *out, const job *j, const backend *b, const task_set *set,
                    double seconds, error *e);
 
 /* The same in `copies` processes at a time; the medians and minima are averaged over them. */
-status bench_side_by_side(step_time *out, const job *j, const backend *b, int time, int scored,
+status bench_side_by_side(step_time *out, const job *j, const backend *b, const task_set *set,
                           double seconds, int copies, error *e);

@@ -122,7 +122,7 @@ static const void *bind_option(arena *a, const config *c, const char *section, c
 
 void job_bind(job *out, arena *a, const config *const *cell, int n) {
     const config *first = cell[0];
-    *out = (job){.arena = a, .runs = n, .run = ARENA_NEW(a, run_setting, n)};
+    *out = (job){.arena = a, .runs = n, .run = ARENA_NEW(a, job_run, n)};
     config_bind(&out->model.common, first, "model", NULL, &model_fields, a);
     config_bind(&out->train, first, "train", NULL, &train_fields, a);
     config_bind(&out->eval, first, "eval", NULL, &eval_fields, a);
@@ -138,19 +138,19 @@ void job_bind(job *out, arena *a, const config *const *cell, int n) {
                                         &out->model.ffn->fields, out->model.ffn->config_size);
     for (int i = 0; i < n; i++) {
         train_config train = {0};
-        model_config model = {0};
+        model_config common = {0};
         config_bind(&train, cell[i], "train", NULL, &train_fields, a);
-        config_bind(&model, cell[i], "model", NULL, &model_fields, a);
-        out->run[i] = (run_setting){
+        config_bind(&common, cell[i], "model", NULL, &model_fields, a);
+        out->run[i] = (job_run){
             .run_id = cell[i]->id,
             .config_json = config_json(a, cell[i], CONFIG_IDENTITY),
             .seed = (uint64_t)train.seed,
             .data_seed = (uint64_t)train.data_seed,
             .lr = train.lr,
             .wd = train.wd,
-            .dropout = model.dropout,
-            .embed_dropout = model.embed_dropout,
-            .init_scale = model.init_scale,
+            .dropout = common.dropout,
+            .embed_dropout = common.embed_dropout,
+            .init_scale = common.init_scale,
         };
     }
 }
@@ -166,14 +166,14 @@ typedef struct known_task {
 
 static const char *facts_key(arena *a, const config *c) {
     text_buffer key = {.arena = a};
-    text_add(&key, "");
+    buffer_add(&key, "");
     for (int i = 0; i < c->n; i++) {
         const config_entry *entry = c->entry[i];
         if (strncmp(entry->key, "task.", 5) && strncmp(entry->key, "eval.", 5) &&
             strcmp(entry->key, "train.examples"))
             continue;
-        text_add(&key, entry->key);
-        text_add(&key, entry->value->json);
+        buffer_add(&key, entry->key);
+        buffer_add(&key, entry->value->json);
     }
     return key.text;
 }

@@ -54,10 +54,10 @@ status checkpoint_save(const char *folder, const job *j, optim *o, int run, cons
 
 static const char *apply(const stored_file *f, const job *j, optim *o, int run, run_cursor *c) {
     const graph *g = optim_model(o);
-    const char *id = stored_meta(f, "run"), *backend = stored_meta(f, "backend"),
+    const char *id = stored_meta(f, "run"), *device = stored_meta(f, "backend"),
                *cursor = stored_meta(f, "cursor");
     if (!id || strcmp(id, j->run[run].run_id)) return "it belongs to another run";
-    if (!backend || strcmp(backend, g->backend->name)) return "it was made on another device";
+    if (!device || strcmp(device, g->backend->name)) return "it was made on another device";
     int phase;
     if (!cursor || sscanf(cursor, "%ld %d %ld %la %ld %ld %la", &c->step, &phase, &c->phase_step,
                           &c->window_nll, &c->window_scored, &c->window_right, &c->first_loss) != 7)

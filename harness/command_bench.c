@@ -52,10 +52,11 @@ static status bench_shape(const shape *s, const backend *b, long batch, double s
     step_time alone, pair, two;
     status result = read_job(&one, a, s, batch, 1, e);
     if (!result) result = read_job(&threaded, a, s, batch, 2, e);
-    const int scored = s->time / 4;
-    if (!result) result = bench_steps(&alone, &one, b, s->time, scored, seconds, e);
-    if (!result) result = bench_steps(&two, &threaded, b, s->time, scored, seconds, e);
-    if (!result) result = bench_side_by_side(&pair, &one, b, s->time, scored, seconds, 2, e);
+    const task_set *set = result ? NULL : bench_noise(a, s->time, s->vocab, s->time / 4, e);
+    if (!result && !set) result = e->code;
+    if (!result) result = bench_steps(&alone, &one, b, set, seconds, e);
+    if (!result) result = bench_steps(&two, &threaded, b, set, seconds, e);
+    if (!result) result = bench_side_by_side(&pair, &one, b, set, seconds, 2, e);
     if (!result)
         printf("%-10s %5d %5d %6d | %8.2f %8.1f %8.1f | %8.2f %8.1f | %8.2f %8.1f\n", s->mixer,
                s->d_model, s->time, s->vocab, 1e3 * alone.median_s, 1 / alone.median_s,

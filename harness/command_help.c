@@ -55,7 +55,8 @@ status command_help(int argc, char **argv, error *e) {
         print_commands();
     } else if (c && !name) {
         char *arguments[] = {argv[1], (char *)"--help", NULL};
-        return c->run == command_help ? (print_commands(), STATUS_OK) : c->run(2, arguments, e);
+        if (c->run != command_help) return c->run(2, arguments, e);
+        print_commands();
     } else if (!strcmp(topic, "config")) {
         print_config_help();
     } else if (!strcmp(topic, "mixers") || (!strcmp(topic, "mixer") && !name)) {
@@ -89,7 +90,7 @@ static bool on_path(arena *a, const char *program) {
     while (path && *path) {
         const size_t n = strcspn(path, ":");
         if (!access(arena_printf(a, "%.*s/%s", (int)n, path, program), X_OK)) return true;
-        path += n + (path[n] == ':');
+        path += path[n] ? n + 1 : n;
     }
     return false;
 }

@@ -100,14 +100,22 @@ status command_show(int argc, char **argv, error *e) {
     return s;
 }
 
+/* Folder name of a report: the experiment, or its grid file's name without folders and ending. */
+static const char *folder_name(arena *a, const char *experiment) {
+    const char *slash = strrchr(experiment, '/'), *name = slash ? slash + 1 : experiment,
+               *ending = strrchr(name, '.');
+    const bool file = ending && (!strcmp(ending, ".yaml") || !strcmp(ending, ".yml"));
+    return file ? arena_printf(a, "%.*s", (int)(ending - name), name) : name;
+}
+
 status command_report(int argc, char **argv, error *e) {
     arena *a = arena_new();
-    const char *db = default_db, *out = NULL, *table = NULL, *name = "table";
+    const char *db = default_db, *out = NULL, *print = NULL, *name = "terminal";
     bool no_figures = false;
     const cli_option options[] = {
         {"db", CLI_TEXT, &db, "FILE", "results database (default out/results.db)"},
         {"out", CLI_TEXT, &out, "DIR", "folder (default: report/EXPERIMENT beside the database)"},
-        {"print", CLI_TEXT, &table, "TABLE", "print one table (main, by_length ...) instead"},
+        {"print", CLI_TEXT, &print, "TABLE", "print one table (main, by_length ...) instead"},
         {"format", CLI_TEXT, &name, "FORMAT", "of --print: terminal, markdown, latex or csv"},
         {"no-figures", CLI_FLAG, &no_figures, NULL, "tables only"},
     };
@@ -118,14 +126,20 @@ status command_report(int argc, char **argv, error *e) {
                       "mixgrid report needs an experiment or its grid file; mixgrid status lists "
                       "what %s holds.",
                       db);
-    if (!s && table) {
-        table_format format;
-        s = table_format_find(&format, name, e);
-        if (!s) s = table_print(stdout, db, words.text[0], table, format, isatty(STDOUT_FILENO), e);
+    if (!s && print) {
+        static const char *const names[] = {"terminal", "markdown", "latex", "csv"};
+        int format = 0;
+        while (format < 4 && strcmp(names[format], name)) format++;
+        if (format == 4)
+            s = error_set(e, STATUS_USAGE, "--format is terminal, markdown, latex or csv, not %s.",
+                          name);
+        if (!s)
+            s = table_print(stdout, db, words.text[0], print, (table_format)format,
+                            isatty(STDOUT_FILENO), e);
     } else if (!s) {
         const char *folder = out ? out
                                  : arena_printf(a, "%s/report/%s", dirname(arena_text(a, db)),
-                                                report_name(a, words.text[0]));
+                                                folder_name(a, words.text[0]));
         s = report_write(db, words.text[0],
                          &(report_options){.out = folder, .no_figures = no_figures}, stderr, e);
         if (!s) printf("report: %s/index.html\n", folder);

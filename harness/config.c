@@ -22,14 +22,14 @@ void config_identify(config *c, text_buffer *scratch) {
     snprintf(start, sizeof start, "{\"schema\":%d", (int)CONFIG_SCHEMA);
     for (int pack = 0; pack < 2; pack++) {
         scratch->n = 0;
-        text_add(scratch, start);
+        buffer_add(scratch, start);
         for (int i = 0; i < c->n; i++) {
             const field *f = c->entry[i]->field;
             if (pack ? f->per_run : f->no_id) continue;
-            text_add(scratch, ",");
-            text_add(scratch, c->entry[i]->pair);
+            buffer_add(scratch, ",");
+            buffer_add(scratch, c->entry[i]->pair);
         }
-        text_add(scratch, "}");
+        buffer_add(scratch, "}");
         hash_text(pack ? c->pack_key : c->id, scratch);
     }
 }
@@ -77,13 +77,13 @@ void config_bind(void *out, const config *c, const char *section, const char *op
 
 const char *config_json(arena *a, const config *c, config_scope scope) {
     text_buffer b = {.arena = a};
-    text_add(&b, "{");
+    buffer_add(&b, "{");
     for (int i = 0; i < c->n; i++) {
         if (scope == CONFIG_IDENTITY && c->entry[i]->field->no_id) continue;
-        if (b.n > 1) text_add(&b, ",");
-        text_add(&b, c->entry[i]->pair);
+        if (b.n > 1) buffer_add(&b, ",");
+        buffer_add(&b, c->entry[i]->pair);
     }
-    text_add(&b, "}");
+    buffer_add(&b, "}");
     return b.text;
 }
 

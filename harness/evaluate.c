@@ -16,17 +16,12 @@ double score_seq_acc(const score *s) {
     return s->sequences ? (double)s->sequences_right / (double)s->sequences : 0;
 }
 
-static int eval_micro(const job *j, int vocab, int time) {
-    model_spec spec = j->model;
-    spec.vocab = vocab;
-    return tape_micro_batch(&spec, time, EVAL_BATCH, false, false);
+static int eval_micro(const job *j, int time) {
+    return tape_micro_batch(&j->model, time, EVAL_BATCH, false, false);
 }
 
-status evaluate_bytes(size_t *bytes, const job *j, const backend *b, int vocab, int time,
-                      error *e) {
-    model_spec spec = j->model;
-    spec.vocab = vocab;
-    return tape_bytes(bytes, b, &spec, j->runs, eval_micro(j, vocab, time), time, false, false, e);
+status evaluate_bytes(size_t *bytes, const job *j, const backend *b, int time, error *e) {
+    return tape_bytes(bytes, b, &j->model, j->runs, eval_micro(j, time), time, false, false, e);
 }
 
 static score *slice_of(evaluation *v, arena *a, const task_set *set, int kind, int value) {
@@ -75,14 +70,12 @@ status evaluate(evaluation *out, arena *a, const job *j, const backend *b, void 
                 const task_set *const *data, split which, error *e) {
     const int runs = j->runs, time = data[0]->time;
     const uint64_t count = data[0]->count[which];
-    model_spec spec = j->model;
-    spec.vocab = data[0]->vocab;
-    const int micro = eval_micro(j, spec.vocab, time);
-    tape tape;
-    status s = tape_new(&tape, b, &spec, runs, micro, time, false, false, HEAD_LOSS, e);
+    const int micro = eval_micro(j, time);
+    tape held;
+    status s = tape_new(&held, b, &j->model, runs, micro, time, false, false, HEAD_LOSS, e);
     if (s) return s;
-    model *m = &tape.model;
-    graph_bind(m->g, tape.memory, param, NULL);
+    model *m = &held.model;
+    graph_bind(m->g, held.memory, param, NULL);
     const long rows = (long)micro * time;
     arena *scratch = arena_new();
     int *ids = ARENA_NEW(scratch, int, runs *rows), *labels = ARENA_NEW(scratch, int, runs *rows),
@@ -115,6 +108,6 @@ status evaluate(evaluation *out, arena *a, const job *j, const backend *b, void 
         if (out[r].n_slices)
             qsort(out[r].slice, (size_t)out[r].n_slices, sizeof *out[r].slice, by_value);
     arena_free(scratch);
-    tape_free(&tape);
+    tape_free(&held);
     return STATUS_OK;
 }

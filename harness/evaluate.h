@@ -28,7 +28,7 @@ status evaluate(evaluation *out, arena *a, const job *j, const backend *b, void 
                 const task_set *const *data, split which, error *e);
 
 /* Bytes of the tape that evaluation at this length needs. */
-status evaluate_bytes(size_t *bytes, const job *j, const backend *b, int vocab, int time, error *e);
+status evaluate_bytes(size_t *bytes, const job *j, const backend *b, int time, error *e);
 
 double score_loss(const score *s);
 double score_token_acc(const score *s);

@@ -4,11 +4,11 @@
 #include "sections.h"
 #include "tasks/task.h"
 
-typedef struct run_setting {
+typedef struct job_run {
     const char *run_id, *config_json;
     uint64_t seed, data_seed;
     double lr, wd, dropout, embed_dropout, init_scale;
-} run_setting;
+} job_run;
 
 typedef struct job {
     arena *arena;
@@ -18,7 +18,7 @@ typedef struct job {
     train_config train; /* of the first run where settings are per run */
     eval_config eval;
     int runs;
-    run_setting *run; /* [runs] */
+    job_run *run; /* [runs] */
 } job;
 
 /* Data sets of one data seed: the trained length, and each of eval.lengths. */

@@ -8,23 +8,26 @@
 
 enum { VALIDATIONS = 11 }; /* ten while training and the last one */
 
-status plan_pack(pack *p, const backend *b, error *e) {
-    arena *a = arena_new();
+status plan_job(job *out, const task_facts **facts, arena *a, const pack *p, error *e) {
     const config **cell = ARENA_NEW(a, const config *, p->n);
     for (int i = 0; i < p->n; i++) cell[i] = p->cell[i]->config;
+    job_bind(out, a, cell, p->n);
+    if (!(*facts = catalog_task_facts(cell[0], e))) return e->code;
+    out->model.vocab = (*facts)->vocab;
+    out->model.max_time = (*facts)->max_time;
+    return STATUS_OK;
+}
+
+status plan_pack(pack *p, const backend *b, error *e) {
+    arena *a = arena_new();
     job j;
-    job_bind(&j, a, cell, p->n);
-    const task_facts *f = catalog_task_facts(cell[0], e);
+    const task_facts *f;
     model_cost cost;
     size_t training = 0, evaluating = 0;
-    status s = f ? STATUS_OK : e->code;
-    if (!s) {
-        j.model.vocab = f->vocab;
-        j.model.max_time = f->max_time;
-        s = model_measure(&cost, &j.model, f->time, e);
-    }
-    if (!s) s = trainer_bytes(&training, &j, b, f->vocab, f->time, e);
-    if (!s) s = evaluate_bytes(&evaluating, &j, b, f->vocab, f->max_time, e);
+    status s = plan_job(&j, &f, a, p, e);
+    if (!s) s = model_measure(&cost, &j.model, f->time, e);
+    if (!s) s = trainer_bytes(&training, &j, b, f->time, e);
+    if (!s) s = evaluate_bytes(&evaluating, &j, b, f->max_time, e);
     if (!s) {
         const long batches =
             f->train_count ? (f->train_count + j.train.batch - 1) / j.train.batch : 0;

@@ -30,5 +30,7 @@ typedef struct plan_options {
 /* store NULL: everything is missing. */
 status plan_sweep(sweep_plan *out, arena *a, const grid *g, store *s, const backend *b,
                   const plan_options *options, error *e);
+/* The pack as a job whose vocabulary and longest length are filled in, and what its task is. */
+status plan_job(job *out, const task_facts **facts, arena *a, const pack *p, error *e);
 /* Cost and memory of one pack. */
 status plan_pack(pack *p, const backend *b, error *e);

@@ -129,8 +129,8 @@ static bool unknown_option(resolver *r, const schema_selector *s, const yaml *y)
     const char **name = ARENA_NEW(r->arena, const char *, s->n);
     for (int i = 0; i < s->n; i++) {
         name[i] = s->option[i].name;
-        text_add(&b, i ? ", " : "");
-        text_add(&b, name[i]);
+        buffer_add(&b, i ? ", " : "");
+        buffer_add(&b, name[i]);
     }
     const char *near = y->text ? suggest_tail(r->arena, y->text, name, s->n) : "";
     diag_error(r->diag, y->at, "unknown %s %.100s%s%s%s", s->what,
@@ -265,13 +265,13 @@ static const char *option_names(resolver *r, const schema_selector *s, const cha
         for (int k = 0; !key && k < r->selection.n; k++)
             in |= r->selection.v[k].option == &s->option[i];
         if (!in) continue;
-        if (last) text_add(&b, *n > 1 ? ", " : "");
-        if (last) text_add(&b, last);
+        if (last) buffer_add(&b, *n > 1 ? ", " : "");
+        if (last) buffer_add(&b, last);
         last = s->option[i].name;
         ++*n;
     }
-    if (*n > 1) text_add(&b, " and ");
-    text_add(&b, last ? last : "none");
+    if (*n > 1) buffer_add(&b, " and ");
+    buffer_add(&b, last ? last : "none");
     return b.text;
 }
 
@@ -374,13 +374,13 @@ static const template *template_of(resolver *r, const setting *change, int n) {
     text_buffer *b = &r->buffer;
     const char *name = resolve_recipe(r, change, n);
     b->n = 0;
-    text_add(b, name ? name : "");
+    buffer_add(b, name ? name : "");
     for (int i = 0; i < r->selection.n; i++) {
         const struct chosen *c = &r->selection.v[i];
-        text_add(b, "\n");
-        text_add(b, c->selector->key);
-        text_add(b, "=");
-        text_add(b, c->option->name);
+        buffer_add(b, "\n");
+        buffer_add(b, c->selector->key);
+        buffer_add(b, "=");
+        buffer_add(b, c->option->name);
     }
     void **known = map_at(r->template, b->text, b->n);
     if (!*known) {

@@ -405,7 +405,7 @@ status schedule_run(const grid *g, const schedule_options *options, sweep_outcom
     if (!s) s = open_store(&w, e);
     if (!s) s = plan_sweep(&w.plan, a, g, w.store, w.backend, &plan, e);
     if (!s) {
-        w.environment_json = provenance_json(a, w.backend->name);
+        w.environment_json = provenance_json(a, w.backend->name, w.backend->summary, NULL);
         out->cells = w.plan.cells;
         out->already = w.plan.already;
         out->failed = w.plan.failed_before;

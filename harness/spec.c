@@ -42,7 +42,7 @@ static const char *value_of(const description *d, int cell, const char *key, con
     if (!strcmp(key, "recipe")) {
         text_buffer b = {.arena = a};
         *text = d->cells->recipe[cell];
-        text_add_json(&b, *text);
+        buffer_add_json(&b, *text);
         return *text ? b.text : NULL;
     }
     const config *c = d->cells->v[cell].config;
@@ -99,20 +99,20 @@ static void find_axes(description *d) {
 
 static void describe_cell(const description *d, int i) {
     text_buffer label = {.arena = d->sheet->arena}, json = label;
-    text_add(&json, "{");
+    buffer_add(&json, "{");
     for (int k = 0; k < d->n; k++) {
         const char *text, *canonical = value_of(d, i, d->axis[k].key, &text);
         if (!canonical) continue;
-        if (json.n > 1) text_add(&json, ",");
-        text_add_json(&json, d->axis[k].key);
-        text_add(&json, ":");
-        text_add(&json, canonical);
-        if (label.n) text_add(&label, " ");
-        text_add(&label, d->axis[k].name);
-        text_add(&label, "=");
-        text_add(&label, text);
+        if (json.n > 1) buffer_add(&json, ",");
+        buffer_add_json(&json, d->axis[k].key);
+        buffer_add(&json, ":");
+        buffer_add(&json, canonical);
+        if (label.n) buffer_add(&label, " ");
+        buffer_add(&label, d->axis[k].name);
+        buffer_add(&label, "=");
+        buffer_add(&label, text);
     }
-    text_add(&json, "}");
+    buffer_add(&json, "}");
     d->cells->v[i].label = label.text ? label.text : "";
     d->cells->v[i].axes_json = json.text;
 }
@@ -122,32 +122,32 @@ static void add_values(text_buffer *b, const description *d, const char *key) {
     map *seen = map_new(b->arena);
     const char *text;
     bool first = true;
-    text_add(b, "[");
+    buffer_add(b, "[");
     for (int i = 0; i < d->cells->n; i++) {
         const char *json = value_of(d, i, key, &text);
         void **known = map_text(seen, json ? json : "");
         if (!json || *known) continue;
         *known = seen;
-        if (!first) text_add(b, ",");
+        if (!first) buffer_add(b, ",");
         first = false;
-        text_add(b, json);
+        buffer_add(b, json);
     }
-    text_add(b, "]");
+    buffer_add(b, "]");
 }
 
 /* The comment lines at the start of the file, without their marks. */
 static const char *leading_comment(arena *a, const char *text) {
     text_buffer b = {.arena = a};
-    text_add(&b, "");
+    buffer_add(&b, "");
     if (!strncmp(text, "\xef\xbb\xbf", 3)) text += 3;
     for (const char *line = text; *line;) {
         const char *end = line + strcspn(line, "\n"), *p = line + strspn(line, " ");
         line = *end ? end + 1 : end;
         if (*p == '#') {
             p += 1 + (p[1] == ' ');
-            if (b.n) text_add(&b, "\n");
+            if (b.n) buffer_add(&b, "\n");
             while (end > p && end[-1] == '\r') end--;
-            text_add_bytes(&b, p, end > p ? end - p : 0);
+            buffer_add_bytes(&b, p, end > p ? end - p : 0);
         } else if (b.n || (*p != '\n' && *p != '\r')) {
             break;
         }
@@ -163,8 +163,8 @@ static void check_keys(const sheet *s, const yaml *y, const char *what, const ch
         if (known) continue;
         text_buffer b = {.arena = s->arena};
         for (int k = 0; k < n; k++) {
-            if (k) text_add(&b, ", ");
-            text_add(&b, name[k]);
+            if (k) buffer_add(&b, ", ");
+            buffer_add(&b, name[k]);
         }
         diag_error(s->diag, y->key_at[i], "unknown key %.100s; %s has %s%s", y->key[i], what,
                    b.text, suggest_tail(s->arena, y->key[i], name, n));
@@ -194,17 +194,17 @@ static void add_select(text_buffer *b, const description *d) {
     const sheet *s = d->sheet;
     const yaml *y = yaml_get(s->root, "select");
     if (!y) {
-        text_add(b, "null");
+        buffer_add(b, "null");
         return;
     }
     check_keys(s, y, "select", names, 3);
     const yaml *over = yaml_get(y, "over"), *by = yaml_get(y, "by"), *mode = yaml_get(y, "mode");
-    text_add(b, "{\"over\":[");
+    buffer_add(b, "{\"over\":[");
     for (int i = 0; over && i < (over->kind == YAML_LIST ? over->n : 1); i++) {
         const yaml *key = over->kind == YAML_LIST ? over->item[i] : over;
         check_over(d, key);
-        if (i) text_add(b, ",");
-        text_add_json(b, key->text);
+        if (i) buffer_add(b, ",");
+        buffer_add_json(b, key->text);
     }
     if (!over || !by)
         diag_error(s->diag, y->at, "select needs over (keys) and by (such as val/token_acc)");
@@ -215,11 +215,11 @@ static void add_select(text_buffer *b, const description *d) {
                        : "");
     if (mode && (!mode->text || (strcmp(mode->text, "max") && strcmp(mode->text, "min"))))
         diag_error(s->diag, mode->at, "select.mode is max or min");
-    text_add(b, "],\"by\":");
-    text_add_json(b, by ? by->text : NULL);
-    text_add(b, ",\"mode\":");
-    text_add_json(b, mode && mode->text ? mode->text : "max");
-    text_add(b, "}");
+    buffer_add(b, "],\"by\":");
+    buffer_add_json(b, by ? by->text : NULL);
+    buffer_add(b, ",\"mode\":");
+    buffer_add_json(b, mode && mode->text ? mode->text : "max");
+    buffer_add(b, "}");
 }
 
 static void add_published(text_buffer *b, const sheet *s) {
@@ -228,30 +228,30 @@ static void add_published(text_buffer *b, const sheet *s) {
     for (int i = 0; good && y && i < y->n; i++) good = y->item[i]->kind == YAML_MAP;
     if (!good) diag_error(s->diag, y->at, "published is a list of maps, one for each number");
     if (y)
-        text_add_yaml(b, y);
+        buffer_add_yaml(b, y);
     else
-        text_add(b, "[]");
+        buffer_add(b, "[]");
 }
 
 static void add_report(text_buffer *b, const sheet *s) {
     static const char *const names[] = {"figures", "tables"};
     const yaml *y = yaml_get(s->root, "report");
     if (!y) {
-        text_add(b, "{}");
+        buffer_add(b, "{}");
         return;
     }
     check_keys(s, y, "report", names, 2);
     for (int i = 0; y->kind == YAML_MAP && i < y->n; i++)
         if (y->item[i]->kind != YAML_LIST)
             diag_error(s->diag, y->item[i]->at, "report.%.100s is a list", y->key[i]);
-    text_add_yaml(b, y);
+    buffer_add_yaml(b, y);
 }
 
 static void add_member(text_buffer *b, const char *key, const char *text) {
-    text_add_json(b, key);
-    text_add(b, ":");
-    text_add_json(b, text);
-    text_add(b, ",");
+    buffer_add_json(b, key);
+    buffer_add(b, ":");
+    buffer_add_json(b, text);
+    buffer_add(b, ",");
 }
 
 static const char *spec_json(const description *d) {
@@ -260,29 +260,29 @@ static const char *spec_json(const description *d) {
     const char *recipe = NULL;
     for (int i = 0; i < s->base.n; i++)
         if (!strcmp(s->base.v[i].key, "recipe")) recipe = s->base.v[i].value->text;
-    text_add(&b, "{");
+    buffer_add(&b, "{");
     add_member(&b, "experiment", s->experiment);
     add_member(&b, "file", s->name);
     add_member(&b, "description", leading_comment(s->arena, s->text));
     add_member(&b, "recipe", recipe);
-    text_add(&b, "\"axes\":{");
+    buffer_add(&b, "\"axes\":{");
     for (int i = 0; i < d->n; i++) {
-        if (i) text_add(&b, ",");
-        text_add_json(&b, d->axis[i].key);
-        text_add(&b, ":");
+        if (i) buffer_add(&b, ",");
+        buffer_add_json(&b, d->axis[i].key);
+        buffer_add(&b, ":");
         add_values(&b, d, d->axis[i].key);
     }
-    text_add(&b, "},\"seeds\":");
+    buffer_add(&b, "},\"seeds\":");
     add_values(&b, d, s->schema->seed_key);
-    text_add(&b, ",\"select\":");
+    buffer_add(&b, ",\"select\":");
     add_select(&b, d);
-    text_add(&b, ",\"published\":");
+    buffer_add(&b, ",\"published\":");
     add_published(&b, s);
-    text_add(&b, ",\"report\":");
+    buffer_add(&b, ",\"report\":");
     add_report(&b, s);
-    text_add(&b, ",\"text\":");
-    text_add_json(&b, s->text);
-    text_add(&b, "}");
+    buffer_add(&b, ",\"text\":");
+    buffer_add_json(&b, s->text);
+    buffer_add(&b, "}");
     return b.text;
 }
 

@@ -52,18 +52,16 @@ static int lane_count(int batch, int micro) {
     return parts < MAX_LANES ? parts : MAX_LANES;
 }
 
-status trainer_bytes(size_t *bytes, const job *j, const backend *b, int vocab, int time, error *e) {
-    model_spec spec = j->model;
-    spec.vocab = vocab;
+status trainer_bytes(size_t *bytes, const job *j, const backend *b, int time, error *e) {
     const bool dropout = job_has_dropout(j);
     const int batch = (int)j->train.batch;
-    const int micro = tape_micro_batch(&spec, time, batch, true, dropout);
+    const int micro = tape_micro_batch(&j->model, time, batch, true, dropout);
     const int lanes = lane_count(batch, micro);
     size_t tape_size;
-    status s = tape_bytes(&tape_size, b, &spec, j->runs, micro, time, dropout, true, e);
+    status s = tape_bytes(&tape_size, b, &j->model, j->runs, micro, time, dropout, true, e);
     if (s) return s;
     model_cost cost;
-    if ((s = model_measure(&cost, &spec, time, e))) return s;
+    if ((s = model_measure(&cost, &j->model, time, e))) return s;
     const size_t params = (size_t)j->runs * (size_t)cost.params * b->real_bytes;
     *bytes = (size_t)lanes * tape_size + (size_t)(3 + lanes) * params +
              2 * (size_t)j->runs * (size_t)batch * (size_t)time * sizeof(int);

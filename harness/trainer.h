@@ -30,6 +30,6 @@ void trainer_step(trainer *t, long step, double lr_share, const optim_run *run,
 void trainer_reset(trainer *t);
 
 /* Bytes of everything trainer_new allocates for tensors. */
-status trainer_bytes(size_t *bytes, const job *j, const backend *b, int vocab, int time, error *e);
+status trainer_bytes(size_t *bytes, const job *j, const backend *b, int time, error *e);
 
 bool job_has_dropout(const job *j);

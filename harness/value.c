@@ -7,7 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-void text_add_bytes(text_buffer *b, const char *text, long n) {
+void buffer_add_bytes(text_buffer *b, const char *text, long n) {
     if (b->n + n + 1 > b->cap) {
         const long cap = b->cap * 2 > b->n + n + 1 ? b->cap * 2 : b->n + n + 64;
         b->text = arena_regrow(b->arena, b->text, (size_t)b->n, (size_t)cap);
@@ -18,27 +18,27 @@ void text_add_bytes(text_buffer *b, const char *text, long n) {
     b->text[b->n] = '\0';
 }
 
-void text_add(text_buffer *b, const char *text) { text_add_bytes(b, text, (long)strlen(text)); }
+void buffer_add(text_buffer *b, const char *text) { buffer_add_bytes(b, text, (long)strlen(text)); }
 
-void text_add_json(text_buffer *b, const char *text) {
+void buffer_add_json(text_buffer *b, const char *text) {
     if (!text) {
-        text_add(b, "null");
+        buffer_add(b, "null");
         return;
     }
-    text_add(b, "\"");
+    buffer_add(b, "\"");
     for (const char *p = text; *p; p++) {
         char code[8];
         if (*p == '"' || *p == '\\') {
             const char escaped[3] = {'\\', *p, '\0'};
-            text_add(b, escaped);
+            buffer_add(b, escaped);
         } else if ((unsigned char)*p < 0x20 || *p == 0x7f) {
             snprintf(code, sizeof code, "\\u%04x", (unsigned)*p);
-            text_add(b, code);
+            buffer_add(b, code);
         } else {
-            text_add_bytes(b, p, 1);
+            buffer_add_bytes(b, p, 1);
         }
     }
-    text_add(b, "\"");
+    buffer_add(b, "\"");
 }
 
 void real_text(char out[32], double x) {
@@ -57,36 +57,36 @@ static void add_real(text_buffer *b, double x, bool quote) {
     char text[32];
     real_text(text, x);
     if (isfinite(x) || !quote)
-        text_add(b, text);
+        buffer_add(b, text);
     else
-        text_add_json(b, text);
+        buffer_add_json(b, text);
 }
 
 static void add_integer(text_buffer *b, long x) {
     char text[32];
     snprintf(text, sizeof text, "%ld", x);
-    text_add(b, text);
+    buffer_add(b, text);
 }
 
-void text_add_yaml(text_buffer *b, const yaml *y) {
+void buffer_add_yaml(text_buffer *b, const yaml *y) {
     switch (y->kind) {
-    case YAML_NULL: text_add(b, "null"); break;
-    case YAML_BOOL: text_add(b, y->boolean ? "true" : "false"); break;
+    case YAML_NULL: buffer_add(b, "null"); break;
+    case YAML_BOOL: buffer_add(b, y->boolean ? "true" : "false"); break;
     case YAML_INT: add_integer(b, y->integer); break;
     case YAML_REAL: add_real(b, y->real, true); break;
-    case YAML_TEXT: text_add_json(b, y->text); break;
+    case YAML_TEXT: buffer_add_json(b, y->text); break;
     case YAML_LIST:
     case YAML_MAP:
-        text_add(b, y->kind == YAML_LIST ? "[" : "{");
+        buffer_add(b, y->kind == YAML_LIST ? "[" : "{");
         for (int i = 0; i < y->n; i++) {
-            if (i) text_add(b, ",");
+            if (i) buffer_add(b, ",");
             if (y->kind == YAML_MAP) {
-                text_add_json(b, y->key[i]);
-                text_add(b, ":");
+                buffer_add_json(b, y->key[i]);
+                buffer_add(b, ":");
             }
-            text_add_yaml(b, y->item[i]);
+            buffer_add_yaml(b, y->item[i]);
         }
-        text_add(b, y->kind == YAML_LIST ? "]" : "}");
+        buffer_add(b, y->kind == YAML_LIST ? "]" : "}");
         break;
     }
 }
@@ -140,8 +140,8 @@ static const char *range_text(arena *a, const field *f) {
 static const char *choices_text(arena *a, const char *choices) {
     text_buffer b = {.arena = a};
     for (const char *rest; choices; choices = rest) {
-        text_add_bytes(&b, choices, choice_length(choices, &rest));
-        if (rest) text_add(&b, ", ");
+        buffer_add_bytes(&b, choices, choice_length(choices, &rest));
+        if (rest) buffer_add(&b, ", ");
     }
     return b.text;
 }
@@ -277,9 +277,9 @@ static bool read_any(const typing *t, const yaml *y, value *v) {
 /* Here and below, `quote`: as JSON, else as people write it. */
 static void add_text(text_buffer *b, const char *text, bool quote) {
     if (quote)
-        text_add_json(b, text);
+        buffer_add_json(b, text);
     else
-        text_add(b, text);
+        buffer_add(b, text);
 }
 
 static void add_set(text_buffer *b, const field *f, unsigned set, bool quote) {
@@ -288,28 +288,28 @@ static void add_set(text_buffer *b, const field *f, unsigned set, bool quote) {
     bool first = true;
     for (int i = 0; i < n; i++) {
         if (!(set >> i & 1)) continue;
-        if (!first) text_add(b, ",");
+        if (!first) buffer_add(b, ",");
         first = false;
         add_text(b, choice[i], quote);
     }
 }
 
 static void add_list(text_buffer *b, const field *f, const value *v, bool quote) {
-    text_add(b, "[");
+    buffer_add(b, "[");
     if (f->type == FIELD_SET) add_set(b, f, v->set, quote);
     for (int i = 0; f->type == FIELD_INTS && i < v->ints.n; i++) {
-        if (i) text_add(b, ",");
+        if (i) buffer_add(b, ",");
         add_integer(b, v->ints.v[i]);
     }
     for (int i = 0; f->type == FIELD_REALS && i < v->reals.n; i++) {
-        if (i) text_add(b, ",");
+        if (i) buffer_add(b, ",");
         add_real(b, v->reals.v[i], quote);
     }
     for (int i = 0; f->type == FIELD_TEXTS && i < v->texts.n; i++) {
-        if (i) text_add(b, ",");
+        if (i) buffer_add(b, ",");
         add_text(b, v->texts.v[i], quote);
     }
-    text_add(b, "]");
+    buffer_add(b, "]");
 }
 
 static const char *spell(arena *a, const field *f, const value *v, bool quote) {
@@ -318,11 +318,11 @@ static const char *spell(arena *a, const field *f, const value *v, bool quote) {
     switch (f->type) {
     case FIELD_INT: add_integer(&b, v->integer); break;
     case FIELD_REAL: add_real(&b, v->real, quote); break;
-    case FIELD_BOOL: text_add(&b, v->boolean ? "true" : "false"); break;
+    case FIELD_BOOL: buffer_add(&b, v->boolean ? "true" : "false"); break;
     case FIELD_CHOICE: add_text(&b, choice_list(a, f->choices, &n)[v->choice], quote); break;
     case FIELD_TEXT:
         if (!quote) return v->string;
-        text_add_json(&b, v->string);
+        buffer_add_json(&b, v->string);
         break;
     default: add_list(&b, f, v, quote);
     }

@@ -14,10 +14,10 @@ typedef struct text_buffer {
     char *text; /* NUL-terminated once something was added */
     long n, cap;
 } text_buffer;
-void text_add(text_buffer *b, const char *text);
-void text_add_bytes(text_buffer *b, const char *text, long n);
-void text_add_json(text_buffer *b, const char *text); /* quoted and escaped; NULL: null */
-void text_add_yaml(text_buffer *b, const yaml *y);    /* as compact JSON */
+void buffer_add(text_buffer *b, const char *text);
+void buffer_add_bytes(text_buffer *b, const char *text, long n);
+void buffer_add_json(text_buffer *b, const char *text); /* quoted and escaped; NULL: null */
+void buffer_add_yaml(text_buffer *b, const yaml *y);    /* as compact JSON */
 
 /* Shortest text that reads back to the same double; `out` has room for 32 bytes. */
 void real_text(char out[32], double x);

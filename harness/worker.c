@@ -94,8 +94,7 @@ static status open_journals(worker *w, error *e) {
     model_cost cost;
     if (model_measure(&cost, &j->model, w->trained[0]->time, e)) return e->code;
     size_t bytes;
-    if (trainer_bytes(&bytes, j, w->options->backend, j->model.vocab, w->trained[0]->time, e))
-        return e->code;
+    if (trainer_bytes(&bytes, j, w->options->backend, w->trained[0]->time, e)) return e->code;
     for (int r = 0; r < j->runs; r++) {
         w->journal[r] = journal_open(w->options->home.journal, j->run[r].run_id, e);
         if (!w->journal[r]) return e->code;

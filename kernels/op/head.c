@@ -1,7 +1,7 @@
 /* head.c - the end of a tape: logits and cross-entropy at scored positions only.
  *
- * z = x w^T, nll = logsumexp(z) - z[label], pred = argmax z. Neither logits nor probabilities are
- * stored: a tile of scored rows is computed, used and forgotten. As the op ends the tape, backward
+ * z = x w^T, nll = logsumexp(z) - z[label], pred = argmax z. The logits of all rows never exist at
+ * once: a tile of scored rows is computed, used and forgotten. As the op ends the tape, backward
  * recomputes nothing: in training it computes the outputs and the gradients in one pass.
  *
  * Inputs: x [R,B,T,C], w [R,V,C] (the embedding table when tied), label int [R,B,T] (-1: not
@@ -43,6 +43,8 @@ static const op_case cases[] = {
     {.in = {{3, {2, 3, 5}}, {2, {7, 5}}, {2, {2, 3}, .below = 7, .from = -1}, {0, {0}}}},
     {.in = {{3, {1, 1, 1}}, {2, {1, 1}}, {2, {1, 1}, .below = 1, .from = 0}, {0, {0}}}},
     {.in = {{3, {3, 11, 33}}, {2, {129, 33}}, {2, {3, 11}, .below = 129, .from = -1}, {0, {0}}}},
+    /* two tiles of rows, two blocks of words, every row scored */
+    {.in = {{3, {1, 70, 3}}, {2, {300, 3}}, {2, {1, 70}, .below = 300, .from = 0}, {0, {0}}}},
 };
 
 const op K(op_head) = {
