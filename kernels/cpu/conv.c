@@ -13,20 +13,30 @@
 #include "cpu.h"
 
 enum { ROWS = 4, LAGS = 4, MAX_WIDTH = 64, CHUNK = 256, BAND = 4096 };
-#define INLINE static inline __attribute__((always_inline))
 
-/* y[r] = from[r] + sum_k w[k] x[r-k] over `n` channels for 4 rows r and `lags` (a constant, 1 to 4)
- * lags k. Row r is at r * stride, also before x; from is y itself or the bias (from_stride 0). */
-INLINE void tile(real *y, const real *from, long from_stride, const real *x, long stride,
-                 const real *w, long w_stride, long n, const int lags) {
+/* Bodies that are compiled for each constant number of lags, inside one function per kind of tile:
+ * inlined further, their many row pointers would not fit the registers. */
+#define INLINE static inline __attribute__((always_inline))
+#define APART  static __attribute__((noinline))
+#define WITH_LAGS(f, lags, ...)                                                                    \
+    switch (lags) {                                                                                \
+    case 1: f(__VA_ARGS__, 1); break;                                                              \
+    case 2: f(__VA_ARGS__, 2); break;                                                              \
+    case 3: f(__VA_ARGS__, 3); break;                                                              \
+    default: f(__VA_ARGS__, 4); break;                                                             \
+    }
+
+INLINE void tile_body(real *y, const real *x, long stride, const real *w, long w_stride,
+                      const real *start, long n, const int lags) {
     const real *w1 = w + w_stride, *w2 = w1 + w_stride, *w3 = w2 + w_stride;
-    const real *f1 = from + from_stride, *f2 = f1 + from_stride, *f3 = f2 + from_stride;
     const real *x1 = x + stride, *x2 = x1 + stride, *x3 = x2 + stride;
     const real *p1 = x - stride, *p2 = p1 - stride, *p3 = p2 - stride; /* past rows */
     real *y1 = y + stride, *y2 = y1 + stride, *y3 = y2 + stride;
     SIMD for (long c = 0; c < n; c++) {
-        real s0 = from[c] + w[c] * x[c], s1 = f1[c] + w[c] * x1[c];
-        real s2 = f2[c] + w[c] * x2[c], s3 = f3[c] + w[c] * x3[c];
+        real s0 = (start ? start : y)[c] + w[c] * x[c];
+        real s1 = (start ? start : y1)[c] + w[c] * x1[c];
+        real s2 = (start ? start : y2)[c] + w[c] * x2[c];
+        real s3 = (start ? start : y3)[c] + w[c] * x3[c];
         if (lags > 1)
             s0 += w1[c] * p1[c], s1 += w1[c] * x[c], s2 += w1[c] * x1[c], s3 += w1[c] * x2[c];
         if (lags > 2)
@@ -37,9 +47,18 @@ INLINE void tile(real *y, const real *from, long from_stride, const real *x, lon
     }
 }
 
-/* The same for one row. */
-INLINE void line(real *y, const real *from, const real *x, long stride, const real *w,
-                 long w_stride, long n, const int lags) {
+/* y[r] = start + sum_k w[k] x[r-k] over `n` channels for 4 rows r and `lags` lags k. Row r of x and
+ * y is at r * stride; x is read lags - 1 rows before its first. */
+APART void tile_start(real *y, const real *x, long stride, const real *w, long w_stride,
+                      const real *start, long n,
+                      int lags){WITH_LAGS(tile_body, lags, y, x, stride, w, w_stride, start, n)}
+
+/* The same, added to y. */
+APART void tile_add(real *y, const real *x, long stride, const real *w, long w_stride, long n,
+                    int lags){WITH_LAGS(tile_body, lags, y, x, stride, w, w_stride, NULL, n)}
+
+INLINE void line_body(real *y, const real *x, long stride, const real *w, long w_stride,
+                      const real *from, long n, const int lags) {
     const real *w1 = w + w_stride, *w2 = w1 + w_stride, *w3 = w2 + w_stride;
     const real *p1 = x - stride, *p2 = p1 - stride, *p3 = p2 - stride;
     SIMD for (long c = 0; c < n; c++) {
@@ -51,9 +70,12 @@ INLINE void line(real *y, const real *from, const real *x, long stride, const re
     }
 }
 
-/* dw[k] += sum_r dy[r] x[r-k] for 4 rows and `lags` lags. */
-INLINE void tap_tile(real *dw, long dw_stride, const real *dy, const real *x, long stride, long n,
-                     const int lags) {
+/* One row: y = from + sum_k w[k] x[-k]; from may be y. */
+APART void line(real *y, const real *x, long stride, const real *w, long w_stride, const real *from,
+                long n, int lags){WITH_LAGS(line_body, lags, y, x, stride, w, w_stride, from, n)}
+
+INLINE void tap_tile_body(real *dw, long dw_stride, const real *dy, const real *x, long stride,
+                          long n, const int lags) {
     real *dw1 = dw + dw_stride, *dw2 = dw1 + dw_stride, *dw3 = dw2 + dw_stride;
     const real *dy1 = dy + stride, *dy2 = dy1 + stride, *dy3 = dy2 + stride;
     const real *x1 = x + stride, *x2 = x1 + stride, *x3 = x2 + stride;
@@ -67,9 +89,12 @@ INLINE void tap_tile(real *dw, long dw_stride, const real *dy, const real *x, lo
     }
 }
 
-/* The same for one row. */
-INLINE void tap_line(real *dw, long dw_stride, const real *dy, const real *x, long stride, long n,
-                     const int lags) {
+/* dw[k] += sum_r dy[r] x[r-k] for 4 rows r and `lags` lags k. */
+APART void tap_tile(real *dw, long dw_stride, const real *dy, const real *x, long stride, long n,
+                    int lags){WITH_LAGS(tap_tile_body, lags, dw, dw_stride, dy, x, stride, n)}
+
+INLINE void tap_line_body(real *dw, long dw_stride, const real *dy, const real *x, long stride,
+                          long n, const int lags) {
     real *dw1 = dw + dw_stride, *dw2 = dw1 + dw_stride, *dw3 = dw2 + dw_stride;
     const real *p1 = x - stride, *p2 = p1 - stride, *p3 = p2 - stride;
     SIMD for (long c = 0; c < n; c++) {
@@ -80,14 +105,11 @@ INLINE void tap_line(real *dw, long dw_stride, const real *dy, const real *x, lo
     }
 }
 
-/* Calls f with its last argument a constant. */
-#define WITH_LAGS(f, lags, ...)                                                                    \
-    switch (lags) {                                                                                \
-    case 1: f(__VA_ARGS__, 1); break;                                                              \
-    case 2: f(__VA_ARGS__, 2); break;                                                              \
-    case 3: f(__VA_ARGS__, 3); break;                                                              \
-    default: f(__VA_ARGS__, 4); break;                                                             \
-    }
+/* The same for one row. */
+APART void tap_line(real *dw, long dw_stride, const real *dy, const real *x, long stride, long n,
+                    int lags) {
+    WITH_LAGS(tap_line_body, lags, dw, dw_stride, dy, x, stride, n)
+}
 
 static long smaller(long a, long b) { return a < b ? a : b; }
 
@@ -97,9 +119,9 @@ static long band_rows(long n) {
     return rows < ROWS ? ROWS : rows;
 }
 
-/* y[q] (+)= sum_k w[k] x[q-k] for rows q in [0, rows); bias NULL: adds to y, else y starts as it.
- * stride may be negative. */
-static void filter(real *y, const real *bias, const real *x, long stride, long rows, const real *w,
+/* y[q] = start + sum_k w[k] x[q-k] for rows q in [0, rows); start NULL: adds to y. stride may be
+ * negative. */
+static void filter(real *y, const real *start, const real *x, long stride, long rows, const real *w,
                    long w_stride, int width, long n) {
     const long band = band_rows(n);
     for (long top = 0; top < rows; top += band) {
@@ -109,16 +131,18 @@ static void filter(real *y, const real *bias, const real *x, long stride, long r
             const real *wk = w + k * w_stride;
             for (long q = top < k ? k : top; q < end;) {
                 real *yq = y + q * stride;
-                const real *xq = x + (q - k) * stride, *from = k || !bias ? yq : bias;
-                if (q + ROWS <= end && q - k >= lags - 1) {
-                    const long from_stride = k || !bias ? stride : 0;
-                    WITH_LAGS(tile, lags, yq, from, from_stride, xq, stride, wk, w_stride, n)
-                    q += ROWS;
-                } else {
+                const real *xq = x + (q - k) * stride;
+                if (q + ROWS > end || q - k < lags - 1) {
                     const int have = (int)smaller(lags, q - k + 1);
-                    WITH_LAGS(line, have, yq, from, xq, stride, wk, w_stride, n)
+                    line(yq, xq, stride, wk, w_stride, start && !k ? start : yq, n, have);
                     q++;
+                    continue;
                 }
+                if (start && !k)
+                    tile_start(yq, xq, stride, wk, w_stride, start, n, lags);
+                else
+                    tile_add(yq, xq, stride, wk, w_stride, n, lags);
+                q += ROWS;
             }
         }
     }
@@ -135,13 +159,13 @@ static void filter_taps(real *dw, long dw_stride, const real *dy, const real *x,
             real *dwk = dw + k * dw_stride;
             for (long q = top < k ? k : top; q < end;) {
                 const real *dyq = dy + q * stride, *xq = x + (q - k) * stride;
-                if (q + ROWS <= end && q - k >= lags - 1) {
-                    WITH_LAGS(tap_tile, lags, dwk, dw_stride, dyq, xq, stride, n)
-                    q += ROWS;
-                } else {
+                if (q + ROWS > end || q - k < lags - 1) {
                     const int have = (int)smaller(lags, q - k + 1);
-                    WITH_LAGS(tap_line, have, dwk, dw_stride, dyq, xq, stride, n)
+                    tap_line(dwk, dw_stride, dyq, xq, stride, n, have);
                     q++;
+                } else {
+                    tap_tile(dwk, dw_stride, dyq, xq, stride, n, lags);
+                    q += ROWS;
                 }
             }
         }
