@@ -11,16 +11,21 @@ enum { READS_OUT = 1 << 8, READS_AUX = 1 << 9 };
 #define READS_IN(i) (1u << (i))
 
 enum {
-    OP_ROOT = 1,   /* ends a tape: in training, backward also computes the outputs, with cotangent
-                      `scale`, and forward is not run */
-    OP_UPDATE = 2, /* changes its first `n_inout` inputs in place, runs after backward; bwd is NULL;
-                      out->n = 0 where nothing else is written */
+    /* ends a tape: in training, backward also computes the outputs, with cotangent `scale` (the
+     * last input, [R]), and forward is not run */
+    OP_ROOT = 1,
+    /* changes its first `n_inout` inputs in place; bwd is NULL, so it needs a tape of its own, that
+     * is not trained; out->n = 0 where nothing else is written. The leading inputs of equal size
+     * are flat parameter buffers, the last input is their seg table (see kernels.def). */
+    OP_UPDATE = 2,
 };
 
 /* A test case: shapes without the leading run axis; the driver runs it with 1 and with 3 runs.
- * Inputs with `value` hold those numbers, cast to int where `below` > 0 and the same in every run,
- * instead of random ones. `shared` inputs have no run axis. `fixed` reals are TENSOR_REAL: they
- * have no gradient, so none is checked. */
+ * Inputs end after the last one that is not all zeros, but there are at least `min_in`.
+ * Inputs with `value` hold those numbers (of one run) instead of random ones: cast to int where
+ * `below` > 0 and the same in every run; reals are times 1 - r / 64 in run r, as runs of a pack
+ * differ. `shared` inputs have no run axis. `fixed` reals are TENSOR_REAL: they have no gradient,
+ * so none is checked. */
 typedef struct op_case {
     struct {
         int rank, dim[MAX_RANK - 1];

@@ -92,7 +92,8 @@ static void draw_input(arena *a, op_data *d, const op_case *c, int i, rng draw) 
     }
     d->in[i].real = ARENA_NEW(a, double, n);
     for (long j = 0; j < n; j++) {
-        double v = value ? value[j % per_run] : lo + (hi - lo) * rng_uniform(&draw);
+        const double part = d->in[i].shared ? 1 : 1 - (double)(j / per_run) / 64;
+        const double v = value ? value[j % per_run] * part : lo + (hi - lo) * rng_uniform(&draw);
         d->in[i].real[j] = (double)(float)v;
     }
 }
