@@ -146,7 +146,7 @@ void graph_backward(graph *g) {
                 memset(t->g, 0, t->n * g->backend->real_bytes);
         }
         /* an output that nothing reads has no gradient, its g was never written */
-        bool dead = n->out->g_first == last - i && !(n->op->flags & OP_ROOT);
+        bool dead = n->out->g_first == last - i && i < g->n_node - 1;
         if (!dead) n->op->bwd(n, g->backend->kernels);
     }
 }

@@ -119,8 +119,10 @@ size_t graph_param_bytes(const graph *g);
 /* Points tensors into memory. grad may be NULL for evaluation. */
 void graph_bind(graph *g, void *base, void *param, void *grad);
 
-void graph_forward(graph *g);       /* all nodes; in training the root is left to graph_backward */
-void graph_backward(graph *g);      /* adds into the bound gradient buffer */
+void graph_forward(graph *g); /* all nodes; in training the root is left to graph_backward */
+/* Adds into the bound gradient buffer. A tape that does not end with a root needs the gradient of
+ * its last output first: the host writes it between forward and backward. */
+void graph_backward(graph *g);
 double graph_flops(const graph *g); /* of one forward pass over all runs */
 
 /* seg table of gradnorm and adamw, [n_param, 3] ints, in `a`. */

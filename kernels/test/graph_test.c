@@ -186,6 +186,27 @@ static void test_plan_equals_separate_memory(void **state) {
     arena_free(a);
 }
 
+/* Without a root, the host seeds the last output's gradient; here y = x w, so dw = x for dy = 1. */
+static void test_host_seeds_gradient(void **state) {
+    (void)state;
+    arena *a = arena_new();
+    error e = {0};
+    graph *g = graph_new(a, device("f64"), 1);
+    tensor *x = graph_input(g, TENSOR_REAL, "x", DIM(1, 1, 3));
+    tensor *w = graph_param(g, "w", small, true, DIM(1, 3, 1));
+    tensor *y = APPLY(g, linear, IN(x, w));
+    assert_int_equal(graph_plan(g, true, &e), STATUS_OK);
+    double param[3] = {0.5, -1, 2}, grad[3] = {0}, value[3] = {3, 5, 7}, one = 1;
+    graph_bind(g, arena_alloc(a, graph_arena_bytes(g)), param, grad);
+    memcpy(x->x, value, sizeof value);
+    graph_forward(g);
+    assert_true(*(double *)y->x == 0.5 * 3 - 5 + 2 * 7);
+    memcpy(y->g, &one, sizeof one);
+    graph_backward(g);
+    assert_memory_equal(grad, value, sizeof value);
+    arena_free(a);
+}
+
 static void test_inference_needs_less(void **state) {
     (void)state;
     arena *a = arena_new();
@@ -400,6 +421,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plan_no_overlap),
         cmocka_unit_test(test_plan_equals_separate_memory),
+        cmocka_unit_test(test_host_seeds_gradient),
         cmocka_unit_test(test_inference_needs_less),
         cmocka_unit_test(test_pack_equals_alone),
         cmocka_unit_test(test_errors_stick),
