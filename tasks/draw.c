@@ -36,25 +36,23 @@ static bool row_is_filler(const task_set *s, const task_example *x, role_rule *r
 }
 
 static void show_row(FILE *file, const task_set *s, const task_example *x, role_rule *role, int t) {
-    int end = t + PER_ROW < s->time ? t + PER_ROW : s->time;
-    bool scored = false;
+    int end = t + PER_ROW < s->time ? t + PER_ROW : s->time, roles = t, scored = t;
+    for (int i = t; i < end; i++) { /* rows end at their last entry */
+        if (*role_at(s, x, role, i)) roles = i + 1;
+        if (x->labels[i] >= 0) scored = i + 1;
+    }
     fprintf(file, "position");
     for (int i = t; i < end; i++) fprintf(file, " %5d", i);
     fprintf(file, "\ntoken   ");
     for (int i = t; i < end; i++) fprintf(file, " %5d", x->ids[i]);
-    if (role) {
-        fprintf(file, "\nrole    ");
-        for (int i = t; i < end; i++) fprintf(file, " %5s", role_at(s, x, role, i));
-    }
-    for (int i = t; i < end; i++) scored |= x->labels[i] >= 0;
-    if (scored) {
-        fprintf(file, "\nlabel   ");
-        for (int i = t; i < end; i++)
-            if (x->labels[i] >= 0)
-                fprintf(file, " %5d", x->labels[i]);
-            else
-                fprintf(file, " %5s", "");
-    }
+    if (roles > t) fprintf(file, "\nrole    ");
+    for (int i = t; i < roles; i++) fprintf(file, " %5s", role_at(s, x, role, i));
+    if (scored > t) fprintf(file, "\nlabel   ");
+    for (int i = t; i < scored; i++)
+        if (x->labels[i] >= 0)
+            fprintf(file, " %5d", x->labels[i]);
+        else
+            fprintf(file, " %5s", "");
     fprintf(file, "\n\n");
 }
 

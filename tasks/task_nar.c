@@ -20,8 +20,8 @@
  *
  * Source: Li, Zhang, Huang and Oymak, "On the power of convolution augmented transformer" (CAT),
  * 2024, N-gram associative recall; no code was published. Ours: the exact drawing rule,
- * distractors, loss: all. Longer evaluation: only the haystack
- * grows. Cost: O(T N D) for D distinct tokens in q. */
+ * distractors, loss: all. Longer evaluation: only the haystack grows.
+ * Cost: O(T N D) for D distinct tokens in q. */
 #include "tasks/draw.h"
 
 #include <math.h>

@@ -95,6 +95,14 @@ static void test_splits_are_independent(void **unused) {
     }
 }
 
+/* Test is drawn first: where draws repeat often, the validation set must still not move it. */
+static void test_small_space_keeps_test(void **unused) {
+    (void)unused;
+    task_options with_val = {.val_count = 96, .test_count = 96}, alone = {.test_count = 96};
+    assert_int_equal(hash_with("induction", "length=8 vocab=3", with_val, SPLIT_TEST),
+                     hash_with("induction", "length=8 vocab=3", alone, SPLIT_TEST));
+}
+
 static void test_length_option_is_the_field(void **unused) {
     (void)unused;
     task_options at_96 = plain;
@@ -193,6 +201,38 @@ static void test_uneven_space(void **unused) {
     EXPECT_ERROR("mqar", settings, options, "mqar", "distinct", "after 272", "test");
 }
 
+/* The worked examples of the README are what `mixgrid task show` prints. */
+static void test_readme(void **unused) {
+    (void)unused;
+    const struct {
+        const char *task, *settings;
+    } worked[] = {{"nar", "length=24 vocab=16 n=2 distractors=true"},
+                  {"mqar", "length=24 vocab=40 pairs=3"},
+                  {"selective_copy", "length=8 tokens=4 vocab=8"},
+                  {"selective_copy", "length=7 tokens=4 vocab=8 form=autoregressive"},
+                  {"induction", "length=16 vocab=10"}};
+    FILE *readme = fopen("tasks/README.md", "r");
+    char *text = NULL;
+    size_t n = 0;
+    assert_non_null(readme);
+    assert_true(getdelim(&text, &n, '\0', readme) > 0);
+    fclose(readme);
+    for (size_t i = 0; i < sizeof worked / sizeof *worked; i++) {
+        char *shown = NULL;
+        FILE *file = open_memstream(&shown, &n);
+        fixture f = set_open(worked[i].task, worked[i].settings, (task_options){.test_count = 1});
+        task_get(f.s, SPLIT_TEST, 0, &f.x);
+        task_show(f.s, &f.x, file);
+        fclose(file);
+        if (!strstr(text, shown))
+            fail_msg("README lacks, for task %s %s:\n%s", worked[i].task, worked[i].settings,
+                     shown);
+        free(shown);
+        arena_free(f.a);
+    }
+    free(text);
+}
+
 static void test_show(void **unused) {
     (void)unused;
     for (int i = 0; i < N_GOLDEN; i++) {
@@ -216,11 +256,13 @@ int main(void) {
         cmocka_unit_test(test_every_task_is_pinned),
         cmocka_unit_test(test_pure),
         cmocka_unit_test(test_splits_are_independent),
+        cmocka_unit_test(test_small_space_keeps_test),
         cmocka_unit_test(test_length_option_is_the_field),
         cmocka_unit_test(test_splits_are_disjoint),
         cmocka_unit_test(test_finite_set),
         cmocka_unit_test(test_options_errors),
         cmocka_unit_test(test_uneven_space),
+        cmocka_unit_test(test_readme),
         cmocka_unit_test(test_show),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
