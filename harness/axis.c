@@ -47,7 +47,7 @@ static bool numbers(const call *c, double *x, bool *whole) {
 }
 
 static bool make_range(const call *c) {
-    double x[3];
+    double x[3] = {0};
     bool whole;
     if (!numbers(c, x, &whole)) return false;
     const double start = c->args->n > 1 ? x[0] : 0, stop = c->args->n > 1 ? x[1] : x[0];
@@ -65,7 +65,7 @@ static bool make_range(const call *c) {
 }
 
 static bool make_space(const call *c) {
-    double x[3];
+    double x[3] = {0};
     bool whole;
     const bool geometric = c->name[1] == 'o';
     if (!numbers(c, x, &whole)) return false;
@@ -89,7 +89,7 @@ static bool make_choice(const call *c) {
 }
 
 static bool make_draws(const call *c) {
-    double x[2];
+    double x[2] = {0};
     bool whole;
     if (!numbers(c, x, &whole)) return false;
     if (c->out->n) return fail(c, "a distribution stands alone, not among other values");
