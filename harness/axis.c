@@ -89,7 +89,7 @@ static bool make_choice(const call *c) {
 }
 
 static bool make_draws(const call *c) {
-    double x[2];
+    double x[2] = {0};
     bool whole;
     if (!numbers(c, x, &whole)) return false;
     if (c->out->n) return fail(c, "a distribution stands alone, not among other values");

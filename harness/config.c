@@ -99,6 +99,7 @@ const config *config_from_json(arena *a, const schema *s, const char *json, cons
     if (!y) return NULL;
     const int before = diag_errors(d);
     settings_read(a, list, s, y, d);
+    if (y->kind != YAML_MAP) return NULL;
     const config *c = resolve_alone(a, s, list, name, d);
     return diag_errors(d) > before ? NULL : c;
 }

@@ -34,7 +34,7 @@ static bool ends_with_part(const char *name, const char *part) {
 }
 
 const char *suggest_name(const char *word, const char *const *name, int n) {
-    const int limit = strlen(word) <= 4 ? 1 : 2;
+    const int limit = strlen(word) <= 1 ? 0 : strlen(word) <= 4 ? 1 : 2;
     const char *best = NULL;
     int best_distance = limit + 1;
     for (int i = 0; i < n; i++) {

@@ -26,7 +26,9 @@ typedef struct reader {
     const place *fixed; /* every place is this one, or NULL */
     const char *text;
     long bytes;
-    long line, line_start; /* cursor for tab checks: a 0-based line and its offset */
+    long line, line_start; /* cursor for tab checks: a line from 0, the offset of its start */
+    long indent;           /* its leading blanks */
+    bool has_tab;          /* among them */
     yaml_parser_t parser;
     map *anchor; /* name -> yaml*, or &unfinished inside the anchored value */
     int nodes;   /* made so far, aliases expanded */
@@ -39,21 +41,26 @@ static place place_of(const reader *r, yaml_mark_t mark) {
     return r->fixed ? *r->fixed : (place){r->name, (int)mark.line + 1, (int)mark.column + 1};
 }
 
-static bool has_tab_indent(reader *r, yaml_mark_t mark) {
-    if ((long)mark.line < r->line) r->line = r->line_start = 0;
-    for (; r->line < (long)mark.line && r->line_start < r->bytes; r->line++) {
+/* Moves the cursor to a line and looks at its indentation. */
+static void seek_line(reader *r, long line) {
+    if (line < r->line) r->line = r->line_start = 0;
+    for (; r->line < line && r->line_start < r->bytes; r->line++) {
         const char *end = memchr(r->text + r->line_start, '\n', (size_t)(r->bytes - r->line_start));
         r->line_start = end ? end - r->text + 1 : r->bytes;
     }
-    bool tab = false;
-    for (long i = r->line_start; i < r->bytes; i++) {
-        if (r->text[i] != ' ' && r->text[i] != '\t') {
-            const long column = i - r->line_start;
-            return tab && (long)mark.column <= column;
-        }
-        tab |= r->text[i] == '\t';
-    }
-    return tab;
+    r->line = line;
+    r->has_tab = false;
+    long i = r->line_start;
+    for (; i < r->bytes && (r->text[i] == ' ' || r->text[i] == '\t'); i++)
+        r->has_tab |= r->text[i] == '\t';
+    r->indent = i - r->line_start;
+}
+
+/* Whether the mark stands in, or just after, indentation with a tab. Marks mostly come in file
+ * order, and a line is looked at once, however long it is. */
+static bool has_tab_indent(reader *r, yaml_mark_t mark) {
+    if ((long)mark.line != r->line) seek_line(r, (long)mark.line);
+    return r->has_tab && (long)mark.column <= r->indent;
 }
 
 static void tab_error(reader *r, place at) {
@@ -378,6 +385,7 @@ static const yaml *read_text(arena *a, const char *text, long n, const char *nam
     reader r = {.arena = a, .diag = d, .name = name, .fixed = fixed, .text = text, .bytes = n};
     if (!check_bytes(&r)) return NULL;
     r.anchor = map_new(a);
+    seek_line(&r, 0);
     if (!yaml_parser_initialize(&r.parser)) BUG("libyaml could not start");
     yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&r.parser, (const unsigned char *)text, (size_t)n);
