@@ -29,7 +29,7 @@ static int teardown(void **state) {
     return 0;
 }
 
-static void import(store *s, const char *run) {
+static void take(store *s, const char *run) {
     error e = {0};
     if (store_import(s, p.journals, run, &e)) fail_msg("%s", e.text);
 }
@@ -45,7 +45,7 @@ static void test_a_run_arrives(void **state) {
     (void)state;
     fixture_attempt(&p, "a", 1, -1, 9, RUN_DONE, 1);
     store *s = fixture_open(&p);
-    import(s, "a");
+    take(s, "a");
     ask_is(s, "SELECT task || ' ' || mixer || ' ' || seed || ' ' || state FROM run",
            "nar cat 7 done");
     ask_is(s, "SELECT params || ' ' || state_size || ' ' || wall_s FROM run", "1234 64.0 1.5");
@@ -69,13 +69,13 @@ static void test_import_is_idempotent_and_incremental(void **state) {
     (void)state;
     char once[65], again[65], rebuilt[65];
     store *s = fixture_open(&p);
-    import(s, "a"); /* no journal yet */
+    take(s, "a"); /* no journal yet */
     fixture_attempt(&p, "a", 1, -1, 9, RUN_PREEMPTED, 1);
-    import(s, "a");
+    take(s, "a");
     fixture_attempt(&p, "a", 2, 5, 12, RUN_DONE, 1);
-    import(s, "a");
+    take(s, "a");
     content_hash(s, once);
-    for (int i = 0; i < 3; i++) import(s, "a");
+    for (int i = 0; i < 3; i++) take(s, "a");
     content_hash(s, again);
     assert_string_equal(once, again);
     ask_is(s, "SELECT count(*) FROM attempt", "2");
@@ -98,7 +98,7 @@ static void test_resumed_attempt_drops_later_steps(void **state) {
     fixture_attempt(&p, "a", 1, -1, 9, RUN_PREEMPTED, 1);
     fixture_attempt(&p, "a", 2, 5, 7, RUN_RUNNING, 2);
     store *s = fixture_open(&p);
-    import(s, "a");
+    take(s, "a");
     ask_is(s, "SELECT group_concat(step, ' ') FROM metric", "0 1 2 3 4 5 6 7");
     ask_is(s, "SELECT max(step) FROM param_hash", "7");
     ask_is(s, "SELECT value FROM metric WHERE step = 7", "0.25");
@@ -111,7 +111,7 @@ static void test_same_attempt_replaces(void **state) {
     fixture_attempt(&p, "a", 1, -1, 9, RUN_FAILED, 1);
     fixture_attempt(&p, "a", 1, -1, 4, RUN_DONE, 2);
     store *s = fixture_open(&p);
-    import(s, "a");
+    take(s, "a");
     ask_is(s, "SELECT count(*) || state FROM attempt", "1done");
     ask_is(s, "SELECT count(*) || ' ' || max(value) FROM metric", "5 2.0");
     store_close(s);
@@ -123,15 +123,15 @@ static void test_replaced_or_shrunk_journal_starts_over(void **state) {
     snprintf(path, sizeof path, "%s/a.jsonl", p.journals);
     fixture_attempt(&p, "a", 1, -1, 9, RUN_DONE, 1);
     store *s = fixture_open(&p);
-    import(s, "a");
+    take(s, "a");
     unlink(path);
     fixture_attempt(&p, "a", 1, -1, 3, RUN_RUNNING, 4); /* shorter */
-    import(s, "a");
+    take(s, "a");
     ask_is(s, "SELECT count(*) || ' ' || max(value) FROM metric", "4 4.0");
     ask_is(s, "SELECT count(*) FROM final", "0");
     unlink(path);
     fixture_attempt(&p, "a", 1, -1, 19, RUN_DONE, 8); /* longer */
-    import(s, "a");
+    take(s, "a");
     ask_is(s, "SELECT count(*) || ' ' || max(value) FROM metric", "20 8.0");
     ask_is(s, "PRAGMA foreign_key_check", "(none)");
     store_close(s);
@@ -149,7 +149,7 @@ static void test_not_finite_values_keep_their_kind(void **state) {
     journal_end(j, RUN_DIVERGED, 3, 1, "loss is nan at step 1");
     journal_close(j, &e);
     store *s = fixture_open(&p);
-    import(s, "a");
+    take(s, "a");
     ask_is(s, "SELECT group_concat(ifnull(value, flag), ' ') FROM metric", "nan inf 2.5");
     ask_is(s, "SELECT ifnull(value, 'NULL') || flag FROM final", "NULL-inf");
     ask_is(s, "SELECT state || ': ' || message FROM run", "diverged: loss is nan at step 1");
@@ -171,7 +171,7 @@ static void test_content_hash_ignores_time_and_order(void **state) {
             journal_metric(j, "train", "", *run == 'a' ? "loss" : "acc", 1, 0.5);
             journal_end(j, RUN_DONE, 1, 7.0 + round, "");
             journal_close(j, &e);
-            import(s, run);
+            take(s, run);
         }
         content_hash(s, round ? second : first);
         store_close(s);
@@ -183,7 +183,7 @@ static void test_content_hash_ignores_time_and_order(void **state) {
     assert_string_equal(first, second);
     fixture_attempt(&p, "c", 1, -1, 1, RUN_DONE, 1);
     store *s = fixture_open(&p);
-    import(s, "c");
+    take(s, "c");
     content_hash(s, third);
     assert_string_not_equal(second, third);
     store_close(s);
@@ -193,7 +193,7 @@ static void test_experiment_shares_runs(void **state) {
     (void)state;
     fixture_attempt(&p, "a", 1, -1, 1, RUN_DONE, 1);
     store *s = fixture_open(&p);
-    import(s, "a");
+    take(s, "a");
     store_cell cells[] = {
         {"a", FIXTURE_CONFIG, "lr=0.3 seed=7", "{\"train.lr\":0.3,\"train.seed\":7}"},
         {"b", "{\"train.seed\":8}", "lr=0.3 seed=8", "{\"train.lr\":0.3,\"train.seed\":8}"},
@@ -358,7 +358,7 @@ static void test_damaged_database_is_moved_aside(void **state) {
     char before[65], after[65], aside[256];
     fixture_attempt(&p, "a", 1, -1, 500, RUN_DONE, 1);
     store *s = fixture_open(&p);
-    import(s, "a");
+    take(s, "a");
     content_hash(s, before);
     store_close(s);
     for (int kind = 0; kind < 2; kind++) {
@@ -445,7 +445,7 @@ static void test_full_disk_takes_the_import_back(void **state) {
     waitpid(child, &result, 0);
     assert_int_equal(result, 0);
     store *s = fixture_open(&p);
-    import(s, "a"); /* with room again */
+    take(s, "a"); /* with room again */
     ask_is(s, "SELECT count(*) FROM metric", "2001");
     store_close(s);
 }
@@ -465,7 +465,7 @@ static void test_100k_points(void **state) {
     assert_int_equal(journal_close(j, &e), STATUS_OK);
     double written = clock_unix_s();
     store *s = fixture_open(&p);
-    import(s, "a");
+    take(s, "a");
     double imported = clock_unix_s();
     ask_is(s, "SELECT count(*) FROM metric", "100000");
     store_close(s);
