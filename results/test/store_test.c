@@ -436,7 +436,6 @@ static void test_full_disk_takes_the_import_back(void **state) {
         error e = {0};
         store *s = fixture_open(&p);
         bool failed = store_import(s, p.journals, "a", &e) == STATUS_ENVIRONMENT;
-        fprintf(stderr, "%s\n", e.text);
         bool back = strcmp(fixture_ask(s, "SELECT count(*) FROM metric"), "0") == 0;
         store_close(s);
         _exit(failed && back && strchr(e.text, '.') ? 0 : 1);
@@ -447,6 +446,73 @@ static void test_full_disk_takes_the_import_back(void **state) {
     store *s = fixture_open(&p);
     take(s, "a"); /* with room again */
     ask_is(s, "SELECT count(*) FROM metric", "2001");
+    store_close(s);
+}
+
+/* Killed at any moment, the next import ends with the same rows. */
+static void test_killed_while_importing(void **state) {
+    (void)state;
+    char whole[65], resumed[65];
+    fixture_attempt(&p, "a", 1, -1, 3000, RUN_DONE, 1);
+    store *s = fixture_open(&p);
+    take(s, "a");
+    content_hash(s, whole);
+    store_close(s);
+    for (int i = 0; i < 12; i++) {
+        unlink(p.db);
+        pid_t child = fork();
+        if (child == 0) {
+            s = fixture_open(&p);
+            take(s, "a");
+            store_close(s);
+            _exit(0);
+        }
+        usleep((useconds_t)(1000 + 4000 * i));
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
+        s = fixture_open(&p);
+        take(s, "a");
+        content_hash(s, resumed);
+        assert_string_equal(whole, resumed);
+        store_close(s);
+    }
+}
+
+/* A byte changed anywhere is imported or refused in one sentence, and the right journal put back
+ * in its place brings everything back. */
+static void test_changed_bytes_never_crash(void **state) {
+    (void)state;
+    char path[256], before[65], after[65];
+    static char text[8192];
+    snprintf(path, sizeof path, "%s/a.jsonl", p.journals);
+    fixture_attempt(&p, "a", 1, -1, 2, RUN_DONE, 1);
+    FILE *file = fopen(path, "rb");
+    long n = (long)fread(text, 1, sizeof text, file), refused = 0;
+    fclose(file);
+    store *s = fixture_open(&p);
+    take(s, "a");
+    content_hash(s, before);
+    static const char other[] = "\"{}[],:\\-9eE.n\n \x80\xff";
+    for (long at = 0; at < n; at += 2) {
+        char was = text[at];
+        text[at] = other[at * 7 % (long)(sizeof other - 1)];
+        file = fopen(path, "wb");
+        fwrite(text, 1, (size_t)n, file);
+        fclose(file);
+        error e = {0};
+        if (store_import(s, p.journals, "a", &e)) {
+            refused++;
+            assert_true(strlen(e.text) > 20 && e.text[strlen(e.text) - 1] == '.');
+        }
+        text[at] = was;
+    }
+    assert_true(refused > n / 8);
+    file = fopen(path, "wb");
+    fwrite(text, 1, (size_t)n, file);
+    fclose(file);
+    take(s, "a");
+    content_hash(s, after);
+    assert_string_equal(before, after);
     store_close(s);
 }
 
@@ -504,6 +570,8 @@ int main(void) {
         TEST(test_foreign_and_newer_databases_are_left_alone),
         TEST(test_bad_places_are_one_sentence),
         TEST(test_full_disk_takes_the_import_back),
+        TEST(test_killed_while_importing),
+        TEST(test_changed_bytes_never_crash),
         TEST(test_100k_points),
         TEST(test_network_file_systems_are_known),
     };
