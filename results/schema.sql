@@ -60,7 +60,7 @@ CREATE TABLE cell (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX cell_by_run ON cell (run);
 
--- Curves. Read them through the view `metric`; a point costs about 18 bytes because the run id and
+-- Curves. Read them through the view `metric`; a point costs about 22 bytes because the run id and
 -- the names are kept once per series.
 CREATE TABLE series (
     number INTEGER PRIMARY KEY,

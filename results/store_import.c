@@ -12,7 +12,7 @@
 #include <errno.h>
 #include <math.h>
 
-typedef struct import {
+typedef struct importer {
     store *s;
     sql *q;
     const char *run;
@@ -20,24 +20,48 @@ typedef struct import {
     json_t *line;
     error *bad;    /* a wrong line */
     error *failed; /* the database */
-} import;
+    arena *arena;
+    struct recent { /* series this import has met */
+        const char *split, *slice, *name;
+        long number;
+    } * recent;
+    int n_recent, cap, last;
+} importer;
 
 /* ---- fields ----------------------------------------------------------------------------------*/
 
-/* Fills variables from the line, by jansson's format letters; false when one is missing or of
- * another type. */
-static bool fields(import *m, const char *format, ...) {
-    json_error_t why;
+/* Fills variables from the line: pairs of a key and a pointer, one letter each in `types`: t text,
+ * i integer (long), d real (double), o object, v anything (json_t *). False when one is missing or
+ * of another type. */
+static bool fields(importer *m, const char *types, ...) {
     va_list args;
-    va_start(args, format);
-    int result = json_vunpack_ex(m->line, &why, 0, format, args);
+    va_start(args, types);
+    bool fits = true;
+    for (; *types && fits; types++) {
+        const char *key = va_arg(args, const char *);
+        void *out = va_arg(args, void *);
+        json_t *item = json_object_get(m->line, key);
+        if (*types == 't')
+            fits = (*(const char **)out = json_string_value(item)) != NULL;
+        else if (*types == 'i') {
+            fits = json_is_integer(item);
+            *(long *)out = (long)json_integer_value(item);
+        } else if (*types == 'd') {
+            fits = json_is_number(item);
+            *(double *)out = json_number_value(item);
+        } else {
+            fits = *types == 'o' ? json_is_object(item) : item != NULL;
+            *(json_t **)out = item;
+        }
+        if (!fits)
+            error_set(m->bad, STATUS_ENVIRONMENT, "\"%s\" is missing or of a wrong type", key);
+    }
     va_end(args);
-    if (result != 0) error_set(m->bad, STATUS_ENVIRONMENT, "%s", why.text);
-    return result == 0;
+    return fits;
 }
 
 /* A number, or "nan", "inf", "-inf"; *flag is NULL for a finite one. */
-static bool value_of(import *m, json_t *item, double *value, const char **flag) {
+static bool value_of(importer *m, json_t *item, double *value, const char **flag) {
     const char *word = json_string_value(item);
     *flag = NULL;
     if (json_is_number(item))
@@ -50,14 +74,14 @@ static bool value_of(import *m, json_t *item, double *value, const char **flag) 
     return !m->bad->code;
 }
 
-static bool is_state(import *m, const char *name) {
+static bool is_state(importer *m, const char *name) {
     for (int i = 0; i < N_RUN_STATE; i++)
         if (strcmp(run_state_name[i], name) == 0) return true;
     error_set(m->bad, STATUS_ENVIRONMENT, "\"state\" is \"%s\", which is none", name);
     return false;
 }
 
-static bool is_own_run(import *m, const char *run) {
+static bool is_own_run(importer *m, const char *run) {
     if (strcmp(run, m->run) == 0) return true;
     error_set(m->bad, STATUS_ENVIRONMENT, "it is about run %s: the file was renamed", run);
     return false;
@@ -67,7 +91,7 @@ static bool is_own_run(import *m, const char *run) {
 
 /* The config of this line becomes the run; its environment, if any, is stored once. The texts are
  * taken out by SQLite, which keeps numbers as they were written. */
-static void import_config(import *m, char environment_sha256[SHA256_HEX]) {
+static void import_config(importer *m, char environment_sha256[SHA256_HEX]) {
     sqlite3_stmt *row = sql_bind(
         m->q, m->failed, "SELECT json_extract(?1, '$.config'), json_extract(?1, '$.environment')",
         "t", m->text);
@@ -83,7 +107,7 @@ static void import_config(import *m, char environment_sha256[SHA256_HEX]) {
     sqlite3_reset(row);
 }
 
-static void refresh_run(import *m, const char *state, const char *message) {
+static void refresh_run(importer *m, const char *state, const char *message) {
     sql_do(m->q, m->failed,
            "UPDATE run SET state = ?2, message = ?3,"
            " attempts = (SELECT count(*) FROM attempt WHERE run = ?1),"
@@ -91,84 +115,95 @@ static void refresh_run(import *m, const char *state, const char *message) {
            "ttt", m->run, state, message);
 }
 
-static void import_attempt(import *m) {
+static void import_attempt(importer *m) {
     const char *run;
-    json_int_t number, resumed_from;
+    long number, resumed_from;
     double start_s;
     json_t *config, *environment;
-    if (!fields(m, "{s:s, s:I, s:I, s:F, s:o, s:o}", "run", &run, "attempt", &number,
-                "resumed_from", &resumed_from, "start_s", &start_s, "config", &config,
-                "environment", &environment) ||
+    if (!fields(m, "tiidoo", "run", &run, "attempt", &number, "resumed_from", &resumed_from,
+                "start_s", &start_s, "config", &config, "environment", &environment) ||
         !is_own_run(m, run))
         return;
-    if (!json_is_object(config) || !json_is_object(environment)) {
-        error_set(m->bad, STATUS_ENVIRONMENT, "\"config\" or \"environment\" is no object");
-        return;
-    }
     char environment_sha256[SHA256_HEX];
     import_config(m, environment_sha256);
     if (m->failed->code) return;
     sql_do(m->q, m->failed,
            "INSERT OR REPLACE INTO attempt (run, number, start_s, resumed_from, environment) "
            "VALUES (?1, ?2, ?3, ?4, ?5)",
-           "tidix", m->run, (long)number, start_s, (long)resumed_from, environment_sha256);
+           "tidix", m->run, number, start_s, resumed_from, environment_sha256);
     sql_do(m->q, m->failed,
            "DELETE FROM point WHERE series IN (SELECT number FROM series WHERE run = ?1) "
            "AND step > ?2",
-           "ti", m->run, (long)resumed_from);
+           "ti", m->run, resumed_from);
     sql_do(m->q, m->failed, "DELETE FROM param_hash WHERE run = ?1 AND step > ?2", "ti", m->run,
-           (long)resumed_from);
+           resumed_from);
     sql_do(m->q, m->failed, "DELETE FROM final WHERE run = ?1", "t", m->run);
     refresh_run(m, run_state_name[RUN_RUNNING], "");
 }
 
-static void import_model(import *m) {
-    json_int_t params;
+static void import_model(importer *m) {
+    long params;
     json_t *state_size, *flops, *mem;
-    if (!fields(m, "{s:I, s:o, s:o, s:o}", "params", &params, "state_size", &state_size,
-                "flops_per_token", &flops, "mem_bytes", &mem))
+    if (!fields(m, "ivvv", "params", &params, "state_size", &state_size, "flops_per_token", &flops,
+                "mem_bytes", &mem))
         return;
     sql_do(m->q, m->failed,
            "UPDATE run SET params = ?2, state_size = ?3, flops_per_token = ?4, mem_bytes = ?5 "
            "WHERE id = ?1",
-           "tiddd", m->run, (long)params,
+           "tiddd", m->run, params,
            json_is_number(state_size) ? json_number_value(state_size) : (double)NAN,
            json_is_number(flops) ? json_number_value(flops) : (double)NAN,
            json_is_number(mem) ? json_number_value(mem) : (double)NAN);
 }
 
-static long series_number(import *m, const char *split, const char *slice, const char *name) {
-    static const char *const find =
-        "SELECT number FROM series WHERE run = ?1 AND split = ?2 AND slice = ?3 AND name = ?4";
-    long number = sql_long(m->q, m->failed, 0, find, "tttt", m->run, split, slice, name);
-    if (number || m->failed->code) return number;
-    sql_do(m->q, m->failed, "INSERT INTO series (run, split, slice, name) VALUES (?1, ?2, ?3, ?4)",
-           "tttt", m->run, split, slice, name);
-    return (long)sqlite3_last_insert_rowid(m->q->db);
+/* Metrics of a step come in the same order again and again: the one after the last is tried
+ * first, and a miss costs one look into the database. */
+static long series_number(importer *m, const char *split, const char *slice, const char *name) {
+    for (int i = 1; i <= m->n_recent; i++) {
+        struct recent *r = &m->recent[(m->last + i) % m->n_recent];
+        if (strcmp(r->name, name) || strcmp(r->slice, slice) || strcmp(r->split, split)) continue;
+        m->last = (int)(r - m->recent);
+        return r->number;
+    }
+    long number = sql_long(
+        m->q, m->failed, 0,
+        "SELECT number FROM series WHERE run = ?1 AND split = ?2 AND slice = ?3 AND name = ?4",
+        "tttt", m->run, split, slice, name);
+    if (m->failed->code) return 0;
+    if (!number) {
+        sql_do(m->q, m->failed,
+               "INSERT INTO series (run, split, slice, name) VALUES (?1, ?2, ?3, ?4)", "tttt",
+               m->run, split, slice, name);
+        number = (long)sqlite3_last_insert_rowid(m->q->db);
+    }
+    ARENA_GROW(m->arena, m->recent, m->n_recent, m->cap);
+    m->last = m->n_recent++;
+    m->recent[m->last] = (struct recent){arena_text(m->arena, split), arena_text(m->arena, slice),
+                                         arena_text(m->arena, name), number};
+    return number;
 }
 
-static void import_metric(import *m) {
+static void import_metric(importer *m) {
     const char *split, *slice, *name, *flag;
-    json_int_t step;
+    long step;
     json_t *item;
     double value;
-    if (!fields(m, "{s:s, s:s, s:s, s:I, s:o}", "split", &split, "slice", &slice, "name", &name,
-                "step", &step, "value", &item) ||
+    if (!fields(m, "tttiv", "split", &split, "slice", &slice, "name", &name, "step", &step, "value",
+                &item) ||
         !value_of(m, item, &value, &flag))
         return;
     long series = series_number(m, split, slice, name);
     if (m->failed->code) return;
     sql_do(m->q, m->failed,
            "INSERT OR REPLACE INTO point (series, step, value, flag) VALUES (?1, ?2, ?3, ?4)",
-           "iidt", series, (long)step, value, flag);
+           "iidt", series, step, value, flag);
 }
 
-static void import_final(import *m) {
+static void import_final(importer *m) {
     const char *split, *slice, *name, *flag;
     json_t *item;
     double value;
-    if (!fields(m, "{s:s, s:s, s:s, s:o}", "split", &split, "slice", &slice, "name", &name, "value",
-                &item) ||
+    if (!fields(m, "tttv", "split", &split, "slice", &slice, "name", &name, "value", &item) ||
         !value_of(m, item, &value, &flag))
         return;
     sql_do(m->q, m->failed,
@@ -177,61 +212,59 @@ static void import_final(import *m) {
            "ttttdt", m->run, split, slice, name, value, flag);
 }
 
-static void import_hash(import *m) {
-    json_int_t step;
+static void import_hash(importer *m) {
+    long step;
     const char *hash;
-    if (!fields(m, "{s:I, s:s}", "step", &step, "hash", &hash)) return;
+    if (!fields(m, "it", "step", &step, "hash", &hash)) return;
     sql_do(m->q, m->failed,
            "INSERT OR REPLACE INTO param_hash (run, step, hash) VALUES (?1, ?2, ?3)", "tit", m->run,
-           (long)step, hash);
+           step, hash);
 }
 
-static void import_event(import *m) {
+static void import_event(importer *m) {
     double time_s;
     const char *what, *detail;
-    if (!fields(m, "{s:F, s:s, s:s}", "time_s", &time_s, "what", &what, "detail", &detail)) return;
+    if (!fields(m, "dtt", "time_s", &time_s, "what", &what, "detail", &detail)) return;
     sql_do(m->q, m->failed, "INSERT INTO event (run, time_s, what, detail) VALUES (?1, ?2, ?3, ?4)",
            "tdtt", m->run, time_s, what, detail);
 }
 
-static void import_artifact(import *m) {
+static void import_artifact(importer *m) {
     const char *path, *kind, *digest;
-    json_int_t bytes;
-    if (!fields(m, "{s:s, s:s, s:I, s:s}", "path", &path, "kind", &kind, "bytes", &bytes, "sha256",
-                &digest))
+    long bytes;
+    if (!fields(m, "ttit", "path", &path, "kind", &kind, "bytes", &bytes, "sha256", &digest))
         return;
     sql_do(m->q, m->failed,
            "INSERT OR REPLACE INTO artifact (run, path, kind, bytes, sha256) "
            "VALUES (?1, ?2, ?3, ?4, ?5)",
-           "tttit", m->run, path, kind, (long)bytes, digest);
+           "tttit", m->run, path, kind, bytes, digest);
 }
 
-static void import_end(import *m) {
-    json_int_t number, step;
+static void import_end(importer *m) {
+    long number, step;
     const char *state, *message;
     double wall_s;
-    if (!fields(m, "{s:I, s:s, s:I, s:F, s:s}", "attempt", &number, "state", &state, "step", &step,
-                "wall_s", &wall_s, "message", &message) ||
+    if (!fields(m, "itidt", "attempt", &number, "state", &state, "step", &step, "wall_s", &wall_s,
+                "message", &message) ||
         !is_state(m, state))
         return;
     sql_do(m->q, m->failed,
            "UPDATE attempt SET state = ?3, step = ?4, wall_s = ?5, message = ?6 "
            "WHERE run = ?1 AND number = ?2",
-           "titidt", m->run, (long)number, state, (long)step, wall_s, message);
+           "titidt", m->run, number, state, step, wall_s, message);
     if (!m->failed->code && sqlite3_changes(m->q->db) == 0)
-        error_set(m->bad, STATUS_ENVIRONMENT, "it ends attempt %lld, which never started",
-                  (long long)number);
+        error_set(m->bad, STATUS_ENVIRONMENT, "it ends attempt %ld, which never started", number);
     else
         refresh_run(m, state, message);
 }
 
-static void import_verdict(import *m) {
-    json_int_t number, exit_code, signal_number;
+static void import_verdict(importer *m) {
+    long number, exit_code, signal_number;
     const char *run, *state, *message, *log_tail;
     json_t *config;
-    if (!fields(m, "{s:s, s:I, s:s, s:I, s:I, s:s, s:s, s:o}", "run", &run, "attempt", &number,
-                "state", &state, "exit_code", &exit_code, "signal", &signal_number, "message",
-                &message, "log_tail", &log_tail, "config", &config) ||
+    if (!fields(m, "titiitto", "run", &run, "attempt", &number, "state", &state, "exit_code",
+                &exit_code, "signal", &signal_number, "message", &message, "log_tail", &log_tail,
+                "config", &config) ||
         !is_own_run(m, run) || !is_state(m, state))
         return;
     char no_environment[SHA256_HEX];
@@ -243,28 +276,27 @@ static void import_verdict(import *m) {
            "ON CONFLICT (run, number) DO UPDATE SET state = excluded.state,"
            " exit_code = excluded.exit_code, signal = excluded.signal,"
            " message = excluded.message, log_tail = excluded.log_tail",
-           "titiitt", m->run, (long)number, state, (long)exit_code, (long)signal_number, message,
-           log_tail);
+           "titiitt", m->run, number, state, exit_code, signal_number, message, log_tail);
     refresh_run(m, state, message);
 }
 
-static void import_line(import *m, bool first) {
+static void import_line(importer *m, bool first) {
     static const struct {
         const char *type;
-        void (*import)(import *m);
+        void (*take)(importer *m);
     } table[] = {
         {"metric", import_metric}, {"hash", import_hash},       {"final", import_final},
         {"model", import_model},   {"event", import_event},     {"attempt", import_attempt},
         {"end", import_end},       {"verdict", import_verdict}, {"artifact", import_artifact}};
     const char *type;
-    if (!fields(m, "{s:s}", "type", &type)) return;
+    if (!fields(m, "t", "type", &type)) return;
     if (first && strcmp(type, "attempt") != 0 && strcmp(type, "verdict") != 0) {
         error_set(m->bad, STATUS_ENVIRONMENT, "a journal starts with an attempt, not \"%s\"", type);
         return;
     }
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (strcmp(table[i].type, type) == 0) {
-            table[i].import(m);
+            table[i].take(m);
             return;
         }
     error_set(m->bad, STATUS_ENVIRONMENT, "lines of type \"%s\" are unknown", type);
@@ -273,7 +305,7 @@ static void import_line(import *m, bool first) {
 /* ---- journals --------------------------------------------------------------------------------*/
 
 /* Deletes what earlier imports brought; the run stays, its cells need it. */
-static void forget_run(import *m) {
+static void forget_run(importer *m) {
     static const char *const statement[] = {
         "DELETE FROM point WHERE series IN (SELECT number FROM series WHERE run = ?1)",
         "DELETE FROM series WHERE run = ?1",
@@ -292,7 +324,7 @@ static void forget_run(import *m) {
 }
 
 /* Sets the reader behind what is imported already. */
-static void seek_new(import *m, journal_reader *r) {
+static void seek_new(importer *m, journal_reader *r) {
     char was[SHA256_HEX] = "", is[SHA256_HEX];
     sqlite3_stmt *row = sql_bind(
         m->q, m->failed, "SELECT offset, fingerprint FROM import WHERE run = ?1", "t", m->run);
@@ -308,7 +340,7 @@ static void seek_new(import *m, journal_reader *r) {
 }
 
 /* `bad`: a line that ended the import early. */
-static status import_journal(import *m, journal_reader *r) {
+static status import_journal(importer *m, journal_reader *r) {
     sql_do(m->q, m->failed, "BEGIN", "");
     if (!m->failed->code) seek_new(m, r);
     long start = journal_read_offset(r), end = start;
@@ -340,8 +372,10 @@ status store_import(store *s, const char *journal_folder, const char *run_id, er
     journal_reader *r;
     error bad = {0}, failed = {0};
     if (journal_read_open(&r, journal_folder, run_id, e) != STATUS_OK || !r) return e->code;
-import m = {.s = s, .q = & s->q, .run = run_id, .bad = & bad, .failed = & failed };
+    arena *a = arena_new();
+    importer m = {.s = s, .q = &s->q, .run = run_id, .bad = &bad, .failed = &failed, .arena = a};
     import_journal(&m, r);
+    arena_free(a);
     journal_read_close(r);
     if (failed.code) error_set(e, failed.code, "%s", failed.text);
     if (bad.code) error_set(e, bad.code, "%s", bad.text);

@@ -29,7 +29,7 @@ static int teardown(void **state) {
     return 0;
 }
 
-static void import(store *s, const char *run) {
+static void take(store *s, const char *run) {
     error e = {0};
     if (store_import(s, p.journals, run, &e)) fail_msg("%s", e.text);
 }
@@ -45,7 +45,7 @@ static void test_a_run_arrives(void **state) {
     (void)state;
     fixture_attempt(&p, "a", 1, -1, 9, RUN_DONE, 1);
     store *s = fixture_open(&p);
-    import(s, "a");
+    take(s, "a");
     ask_is(s, "SELECT task || ' ' || mixer || ' ' || seed || ' ' || state FROM run",
            "nar cat 7 done");
     ask_is(s, "SELECT params || ' ' || state_size || ' ' || wall_s FROM run", "1234 64.0 1.5");
@@ -69,13 +69,13 @@ static void test_import_is_idempotent_and_incremental(void **state) {
     (void)state;
     char once[65], again[65], rebuilt[65];
     store *s = fixture_open(&p);
-    import(s, "a"); /* no journal yet */
+    take(s, "a"); /* no journal yet */
     fixture_attempt(&p, "a", 1, -1, 9, RUN_PREEMPTED, 1);
-    import(s, "a");
+    take(s, "a");
     fixture_attempt(&p, "a", 2, 5, 12, RUN_DONE, 1);
-    import(s, "a");
+    take(s, "a");
     content_hash(s, once);
-    for (int i = 0; i < 3; i++) import(s, "a");
+    for (int i = 0; i < 3; i++) take(s, "a");
     content_hash(s, again);
     assert_string_equal(once, again);
     ask_is(s, "SELECT count(*) FROM attempt", "2");
@@ -98,7 +98,7 @@ static void test_resumed_attempt_drops_later_steps(void **state) {
     fixture_attempt(&p, "a", 1, -1, 9, RUN_PREEMPTED, 1);
     fixture_attempt(&p, "a", 2, 5, 7, RUN_RUNNING, 2);
     store *s = fixture_open(&p);
-    import(s, "a");
+    take(s, "a");
     ask_is(s, "SELECT group_concat(step, ' ') FROM metric", "0 1 2 3 4 5 6 7");
     ask_is(s, "SELECT max(step) FROM param_hash", "7");
     ask_is(s, "SELECT value FROM metric WHERE step = 7", "0.25");
@@ -111,7 +111,7 @@ static void test_same_attempt_replaces(void **state) {
     fixture_attempt(&p, "a", 1, -1, 9, RUN_FAILED, 1);
     fixture_attempt(&p, "a", 1, -1, 4, RUN_DONE, 2);
     store *s = fixture_open(&p);
-    import(s, "a");
+    take(s, "a");
     ask_is(s, "SELECT count(*) || state FROM attempt", "1done");
     ask_is(s, "SELECT count(*) || ' ' || max(value) FROM metric", "5 2.0");
     store_close(s);
@@ -123,15 +123,15 @@ static void test_replaced_or_shrunk_journal_starts_over(void **state) {
     snprintf(path, sizeof path, "%s/a.jsonl", p.journals);
     fixture_attempt(&p, "a", 1, -1, 9, RUN_DONE, 1);
     store *s = fixture_open(&p);
-    import(s, "a");
+    take(s, "a");
     unlink(path);
     fixture_attempt(&p, "a", 1, -1, 3, RUN_RUNNING, 4); /* shorter */
-    import(s, "a");
+    take(s, "a");
     ask_is(s, "SELECT count(*) || ' ' || max(value) FROM metric", "4 4.0");
     ask_is(s, "SELECT count(*) FROM final", "0");
     unlink(path);
     fixture_attempt(&p, "a", 1, -1, 19, RUN_DONE, 8); /* longer */
-    import(s, "a");
+    take(s, "a");
     ask_is(s, "SELECT count(*) || ' ' || max(value) FROM metric", "20 8.0");
     ask_is(s, "PRAGMA foreign_key_check", "(none)");
     store_close(s);
@@ -149,7 +149,7 @@ static void test_not_finite_values_keep_their_kind(void **state) {
     journal_end(j, RUN_DIVERGED, 3, 1, "loss is nan at step 1");
     journal_close(j, &e);
     store *s = fixture_open(&p);
-    import(s, "a");
+    take(s, "a");
     ask_is(s, "SELECT group_concat(ifnull(value, flag), ' ') FROM metric", "nan inf 2.5");
     ask_is(s, "SELECT ifnull(value, 'NULL') || flag FROM final", "NULL-inf");
     ask_is(s, "SELECT state || ': ' || message FROM run", "diverged: loss is nan at step 1");
@@ -171,7 +171,7 @@ static void test_content_hash_ignores_time_and_order(void **state) {
             journal_metric(j, "train", "", *run == 'a' ? "loss" : "acc", 1, 0.5);
             journal_end(j, RUN_DONE, 1, 7.0 + round, "");
             journal_close(j, &e);
-            import(s, run);
+            take(s, run);
         }
         content_hash(s, round ? second : first);
         store_close(s);
@@ -183,7 +183,7 @@ static void test_content_hash_ignores_time_and_order(void **state) {
     assert_string_equal(first, second);
     fixture_attempt(&p, "c", 1, -1, 1, RUN_DONE, 1);
     store *s = fixture_open(&p);
-    import(s, "c");
+    take(s, "c");
     content_hash(s, third);
     assert_string_not_equal(second, third);
     store_close(s);
@@ -193,7 +193,7 @@ static void test_experiment_shares_runs(void **state) {
     (void)state;
     fixture_attempt(&p, "a", 1, -1, 1, RUN_DONE, 1);
     store *s = fixture_open(&p);
-    import(s, "a");
+    take(s, "a");
     store_cell cells[] = {
         {"a", FIXTURE_CONFIG, "lr=0.3 seed=7", "{\"train.lr\":0.3,\"train.seed\":7}"},
         {"b", "{\"train.seed\":8}", "lr=0.3 seed=8", "{\"train.lr\":0.3,\"train.seed\":8}"},
@@ -358,7 +358,7 @@ static void test_damaged_database_is_moved_aside(void **state) {
     char before[65], after[65], aside[256];
     fixture_attempt(&p, "a", 1, -1, 500, RUN_DONE, 1);
     store *s = fixture_open(&p);
-    import(s, "a");
+    take(s, "a");
     content_hash(s, before);
     store_close(s);
     for (int kind = 0; kind < 2; kind++) {
@@ -436,7 +436,6 @@ static void test_full_disk_takes_the_import_back(void **state) {
         error e = {0};
         store *s = fixture_open(&p);
         bool failed = store_import(s, p.journals, "a", &e) == STATUS_ENVIRONMENT;
-        fprintf(stderr, "%s\n", e.text);
         bool back = strcmp(fixture_ask(s, "SELECT count(*) FROM metric"), "0") == 0;
         store_close(s);
         _exit(failed && back && strchr(e.text, '.') ? 0 : 1);
@@ -445,8 +444,75 @@ static void test_full_disk_takes_the_import_back(void **state) {
     waitpid(child, &result, 0);
     assert_int_equal(result, 0);
     store *s = fixture_open(&p);
-    import(s, "a"); /* with room again */
+    take(s, "a"); /* with room again */
     ask_is(s, "SELECT count(*) FROM metric", "2001");
+    store_close(s);
+}
+
+/* Killed at any moment, the next import ends with the same rows. */
+static void test_killed_while_importing(void **state) {
+    (void)state;
+    char whole[65], resumed[65];
+    fixture_attempt(&p, "a", 1, -1, 3000, RUN_DONE, 1);
+    store *s = fixture_open(&p);
+    take(s, "a");
+    content_hash(s, whole);
+    store_close(s);
+    for (int i = 0; i < 12; i++) {
+        unlink(p.db);
+        pid_t child = fork();
+        if (child == 0) {
+            s = fixture_open(&p);
+            take(s, "a");
+            store_close(s);
+            _exit(0);
+        }
+        usleep((useconds_t)(1000 + 4000 * i));
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
+        s = fixture_open(&p);
+        take(s, "a");
+        content_hash(s, resumed);
+        assert_string_equal(whole, resumed);
+        store_close(s);
+    }
+}
+
+/* A byte changed anywhere is imported or refused in one sentence, and the right journal put back
+ * in its place brings everything back. */
+static void test_changed_bytes_never_crash(void **state) {
+    (void)state;
+    char path[256], before[65], after[65];
+    static char text[8192];
+    snprintf(path, sizeof path, "%s/a.jsonl", p.journals);
+    fixture_attempt(&p, "a", 1, -1, 2, RUN_DONE, 1);
+    FILE *file = fopen(path, "rb");
+    long n = (long)fread(text, 1, sizeof text, file), refused = 0;
+    fclose(file);
+    store *s = fixture_open(&p);
+    take(s, "a");
+    content_hash(s, before);
+    static const char other[] = "\"{}[],:\\-9eE.n\n \x80\xff";
+    for (long at = 0; at < n; at += 2) {
+        char was = text[at];
+        text[at] = other[at * 7 % (long)(sizeof other - 1)];
+        file = fopen(path, "wb");
+        fwrite(text, 1, (size_t)n, file);
+        fclose(file);
+        error e = {0};
+        if (store_import(s, p.journals, "a", &e)) {
+            refused++;
+            assert_true(strlen(e.text) > 20 && e.text[strlen(e.text) - 1] == '.');
+        }
+        text[at] = was;
+    }
+    assert_true(refused > n / 8);
+    file = fopen(path, "wb");
+    fwrite(text, 1, (size_t)n, file);
+    fclose(file);
+    take(s, "a");
+    content_hash(s, after);
+    assert_string_equal(before, after);
     store_close(s);
 }
 
@@ -465,7 +531,7 @@ static void test_100k_points(void **state) {
     assert_int_equal(journal_close(j, &e), STATUS_OK);
     double written = clock_unix_s();
     store *s = fixture_open(&p);
-    import(s, "a");
+    take(s, "a");
     double imported = clock_unix_s();
     ask_is(s, "SELECT count(*) FROM metric", "100000");
     store_close(s);
@@ -504,6 +570,8 @@ int main(void) {
         TEST(test_foreign_and_newer_databases_are_left_alone),
         TEST(test_bad_places_are_one_sentence),
         TEST(test_full_disk_takes_the_import_back),
+        TEST(test_killed_while_importing),
+        TEST(test_changed_bytes_never_crash),
         TEST(test_100k_points),
         TEST(test_network_file_systems_are_known),
     };
