@@ -98,10 +98,10 @@ static void compose_failures(document *d, const record *r) {
                                                : "itself");
         cell[4] = cell_text(run->message[0] ? run->message : "–");
         if (run->log_tail[0])
-            add_code(d, arena_printf(a, "Last words of %.12s", run->id), run->log_tail);
+            add_code(d, arena_printf(a, "Last lines of the log of %.12s", run->id), run->log_tail);
     }
     t->caption = "They are results: they count as failures in solve rates, and against a setting "
-                 "when hyperparameters are chosen. `mixgrid run FILE --retry failed` tries them "
+                 "when hyperparameters are chosen. mixgrid run FILE --retry failed tries them "
                  "again.";
 }
 

@@ -52,6 +52,11 @@ static void split_axes(plan *p) {
     const choice *c = p->choice;
     const request *q = p->q;
     unsigned long all = shown_bits(c);
+    /* Against a size of the model, the settings that make the size lie along the line. */
+    for (int k = 0; q->x_fact && k < c->n_shown; k++) {
+        const axis *size = &c->record->axis[c->shown[k]];
+        if (size->numeric && !size->task_side) all &= ~AXIS_BIT(c->shown[k]);
+    }
     if (q->x) all &= ~AXIS_BIT(q->x - c->record->axis);
     if (q->chosen_by_user && (q->series || q->panel)) {
         p->panel = q->panel & all;
@@ -157,6 +162,7 @@ static figure_scale scale_of(const double *v, int n) {
 
 static void set_ticks(plan *p, const double *v, int n) {
     p->f->x_scale = scale_of(v, n);
+    if (n == 0) return;
     if (n > 14) return;
     p->f->x_tick = ARENA_NEW(p->arena, figure_tick, n);
     p->f->n_x_tick = n;
@@ -226,6 +232,7 @@ static status fill_search(plan *p, error *e) {
             sample y = metric_find(p->q->name).accuracy
                            ? sample_with_failures(p->arena, best, p->q->split, "", p->q->name)
                            : sample_of(p->arena, best, p->q->split, "", p->q->name);
+            y.half = (double)NAN;
             add_sample(p, series_of(p, c->row[i].chosen), x->number[value], &y);
         }
     set_ticks(p, x->number, x->n);
@@ -241,21 +248,26 @@ double run_fact(const record_run *run, const char *fact) {
 static status fill_fact(plan *p, error *e) {
     (void)e;
     const choice *c = p->choice;
-    double low = INFINITY, high = 0;
+    double *at = ARENA_NEW(p->arena, double, c->n_row);
+    int n = 0;
     for (int i = 0; i < c->n_row; i++) {
         const variant *v = c->row[i].chosen;
         double x = run_fact(v->run[0], p->q->x_fact);
         if (!isfinite(x) || x <= 0) continue;
-        low = fmin(low, x);
-        high = fmax(high, x);
         sample y = sample_of(p->arena, v, p->q->split, "", p->q->name);
         add_sample(p, series_of(p, v), x, &y);
+        int k = n++;
+        for (; k > 0 && at[k - 1] > x; k--) at[k] = at[k - 1];
+        at[k] = x;
     }
+    int distinct = 0;
+    for (int i = 0; i < n; i++)
+        if (distinct == 0 || at[i] > at[distinct - 1]) at[distinct++] = at[i];
+    set_ticks(p, at, distinct);
+    for (int i = 0; i < p->f->n_x_tick; i++) p->f->x_tick[i].label = text_count(p->arena, at[i]);
     p->f->kind = FIGURE_POINTS;
-    p->f->x_scale = high > 5 * low ? SCALE_LOG10 : SCALE_LINEAR;
-    p->f->x_label = strcmp(p->q->x_fact, "params") == 0
-                        ? "parameters"
-                        : "state size (numbers kept per sequence and layer stack)";
+    p->f->x_label =
+        strcmp(p->q->x_fact, "params") == 0 ? "parameters" : "state size (numbers per sequence)";
     return STATUS_OK;
 }
 
@@ -416,7 +428,8 @@ static const figure_maker makers[] = {
     {"accuracy_vs_length", fill_slice, t_band},
     {"accuracy_vs_slice", fill_slice, t_band},
     {"vs_axis", fill_axis, t_band},
-    {"search", fill_search, t_band},
+    {"search", fill_search,
+     "Lines are means over seeds of every setting that was tried, small dots are single runs."},
     {"vs_fact", fill_fact, t_band},
     {"loss_curve", fill_curve, range_band},
     {"bars", fill_bars,

@@ -76,6 +76,8 @@ void figure_fit(figure *f) {
     if (f->kind == FIGURE_BARS && !f->unit_y) widen(&y, 0);
     pad(&x, f->kind == FIGURE_CURVES ? 0.01 : 0.05, f->x_scale != SCALE_LINEAR);
     pad(&y, 0.05, f->log_y);
+    if (f->kind == FIGURE_BARS) x = (range){-0.6, f->n_x_tick - 0.4};
+    if (f->kind == FIGURE_HEATMAP) x = (range){0.5, f->n_x_tick + 0.5};
     if (f->unit_y) y = (range){-0.03, 1.03};
     f->x_low = x.low;
     f->x_high = x.high;

@@ -70,9 +70,10 @@ table *tabulate_published(arena *a, const choice *c) {
             table_cell *cell = table_row_add(t);
             sample s = sample_of(a, v, c->split, slice ? arena_text(a, slice) : "", name);
             const char *label = published_label(a, item), *row = variant_label(a, c, v, 0);
-            cell[0] = cell_text(strcmp(label, row) == 0 || !row[0]
-                                    ? label
-                                    : arena_printf(a, "%s (ours: %s)", label, row));
+            bool own = json_is_string(json_object_get(item, "label"));
+            cell[0] = cell_text(!row[0] || strcmp(label, row) == 0 ? label
+                                : own ? arena_printf(a, "%s (ours: %s)", label, row)
+                                      : row);
             cell[3] = cell_sample(a, &s, metric_find(name).decimals);
             matches++;
         }

@@ -13,7 +13,7 @@ typedef struct layout {
     int columns, rows, width, height;     /* of the figure, in pixels of the svg */
     int panel_width, panel_height;        /* of the plotting area */
     int left, right, top, bottom, legend; /* margins of a panel; height of the legend strip */
-    int legend_columns;
+    int legend_columns, legend_width, cell_width, cell_height;
 } layout;
 
 /* Series of all panels without repetition, for the legend. */
@@ -31,43 +31,45 @@ static int legend_series(const figure_series **out, const figure *f, int max) {
 
 enum { MAX_LEGEND = 40 };
 
+static int widest_tick(const figure_tick *tick, int n) {
+    int widest = 1;
+    for (int i = 0; i < n; i++)
+        if (text_width(tick[i].label) > widest) widest = text_width(tick[i].label);
+    return widest;
+}
+
 static layout layout_of(const figure *f) {
     const figure_series *series[MAX_LEGEND];
     int n = legend_series(series, f, MAX_LEGEND), widest = 1;
     for (int i = 0; i < n; i++)
         if (text_width(series[i]->title) > widest) widest = text_width(series[i]->title);
     layout l = {.columns = f->n < 3 ? f->n : f->n == 4 ? 2 : 3};
-    bool single = l.columns == 1, map = f->kind == FIGURE_HEATMAP;
+    bool map = f->kind == FIGURE_HEATMAP, bars = f->kind == FIGURE_BARS;
     l.rows = (f->n + l.columns - 1) / l.columns;
-    l.panel_width = single ? 500 : l.columns == 2 ? 300 : 235;
-    l.panel_height = single ? 300 : l.columns == 2 ? 225 : 195;
-    l.left = 66;
-    l.right = 14;
-    l.top = f->panel[0].title[0] ? 30 : 14;
-    l.bottom = 52;
-    if (f->kind == FIGURE_BARS) {
-        int longest = 1;
-        for (int i = 0; i < f->n_x_tick; i++)
-            if (text_width(f->x_tick[i].label) > longest) longest = text_width(f->x_tick[i].label);
-        bool flat = longest * 7.5 * f->n_x_tick < l.panel_width;
-        l.bottom = flat ? 34 : 24 + 6 * longest;
+    l.panel_width = l.columns == 1 ? 540 : l.columns == 2 ? 330 : 240;
+    l.panel_height = l.columns == 1 ? 310 : l.columns == 2 ? 230 : 195;
+    l.left = map ? 50 + 8 * widest_tick(f->y_tick, f->n_y_tick) : 68;
+    l.right = isnan(f->chance) ? 18 : 62;
+    l.top = 12 + (f->panel[0].title[0] ? 22 : 0) + (f->mark_label ? 18 : 0);
+    l.bottom = 62;
+    if (bars) {
+        int longest = widest_tick(f->x_tick, f->n_x_tick);
+        bool flat = longest * 8 * f->n_x_tick < l.panel_width;
+        l.bottom = flat ? 36 : 30 + 6 * longest;
+        /* Turned labels of the first bars reach out to the left. */
+        if (!flat && l.left < 6 * longest) l.left = 6 * longest;
     }
-    if (map) {
-        int longest = 1;
-        for (int i = 0; i < f->n_y_tick; i++)
-            if (text_width(f->y_tick[i].label) > longest) longest = text_width(f->y_tick[i].label);
-        l.left = 46 + 8 * longest;
-    }
-    int cell_width = l.left + l.panel_width + l.right,
-        cell_height = l.top + l.panel_height + l.bottom;
-    l.width = l.columns * cell_width;
-    if (n > 1 && f->kind != FIGURE_BARS && !map) {
-        l.legend_columns = (l.width - 20) / (60 + 8 * widest);
+    l.cell_width = l.left + l.panel_width + l.right;
+    l.cell_height = l.top + l.panel_height + l.bottom;
+    l.width = l.columns * l.cell_width;
+    if (n > 1 && !bars && !map) {
+        l.legend_width = 66 + (int)(7.2 * widest);
+        l.legend_columns = (l.width - 10) / l.legend_width;
         if (l.legend_columns < 1) l.legend_columns = 1;
         if (l.legend_columns > n) l.legend_columns = n;
         l.legend = 10 + 20 * ((n + l.legend_columns - 1) / l.legend_columns);
     }
-    l.height = l.rows * cell_height + l.legend;
+    l.height = l.rows * l.cell_height + l.legend;
     return l;
 }
 
@@ -134,12 +136,10 @@ static void put_x_ticks(text *t, const figure *f, const layout *l) {
         return;
     }
     if (f->kind == FIGURE_BARS || f->kind == FIGURE_HEATMAP) {
-        put_ticks(t, "x", f->x_tick, f->n_x_tick, f->kind == FIGURE_BARS && l->bottom > 34);
+        put_ticks(t, "x", f->x_tick, f->n_x_tick, f->kind == FIGURE_BARS && l->bottom > 36);
         return;
     }
-    int longest = 1;
-    for (int i = 0; i < f->n_x_tick; i++)
-        if (text_width(f->x_tick[i].label) > longest) longest = text_width(f->x_tick[i].label);
+    int longest = widest_tick(f->x_tick, f->n_x_tick);
     double from = f->x_low, to = f->x_high;
     double span = f->x_scale == SCALE_LINEAR ? to - from : log(to / from), last = -1e9;
     figure_tick *kept = ARENA_NEW(t->arena, figure_tick, f->n_x_tick);
@@ -170,59 +170,65 @@ static void put_terminals(text *t, const figure *f, const layout *l, unsigned fo
              l->width, l->height, font, f->id);
     text_add(t,
              "  if (format eq 'png') { set terminal pngcairo noenhanced size %d,%d font '%s,10.5' "
-             "fontscale 2 linewidth 2.6 pointscale 1.9 background '#ffffff' }\n",
+             "fontscale 2 linewidth 2.6 dashlength 0.45 pointscale 1.9 background '#ffffff' }\n",
              2 * l->width, 2 * l->height, font);
     text_add(t,
              "  if (format eq 'pdf') { set terminal pdfcairo noenhanced size %.4gin,%.4gin font "
-             "'%s,10' linewidth 1.4 pointscale 0.6 }\n",
+             "'%s,10' linewidth 1.3 dashlength 0.6 pointscale 0.6 }\n",
              l->width / 96.0, l->height / 96.0, font);
     text_add(t, "  set output '%s.'.format\n  set multiplot\n", f->id);
 }
 
-static void put_frame(text *t, const figure *f, const layout *l, int p) {
-    int column = p % l->columns, row = p / l->columns;
-    int cell_width = l->left + l->panel_width + l->right;
-    int cell_height = l->top + l->panel_height + l->bottom;
-    double w = l->width, h = l->height;
-    int x = column * cell_width + l->left, y = row * cell_height + l->top;
-    text_add(t, "  # panel %d\n", p);
-    text_add(t,
-             "  set lmargin at screen %.5f; set rmargin at screen %.5f; set tmargin at screen "
-             "%.5f; set bmargin at screen %.5f\n",
-             x / w, (x + l->panel_width) / w, 1 - y / h, 1 - (y + l->panel_height) / h);
-    text_put(t, "  unset label; unset arrow; unset object\n  set title ");
-    text_gnuplot(t, f->panel[p].title);
-    text_put(t, " offset 0,-0.6\n  set xlabel ");
-    bool lowest = p + l->columns >= f->n;
-    text_gnuplot(t, lowest ? f->x_label : "");
-    /* Tick labels that are turned or long push the axis label away by themselves. */
-    text_put(t, "\n  set ylabel ");
-    text_gnuplot(t, column == 0 ? f->y_label : "");
-    text_put(t, " offset 0.5,0\n");
-    if (!isnan(f->panel[p].mark)) {
+/* Text at a pixel of the svg, measured from the upper left: the same place in every format. */
+static void put_label(text *t, const layout *l, const char *s, double x, double y,
+                      const char *how) {
+    if (!s[0]) return;
+    text_put(t, "  set label ");
+    text_gnuplot(t, s);
+    text_add(t, " at screen %.5f,%.5f %s\n", x / l->width, 1 - y / l->height, how);
+}
+
+static void put_marks(text *t, const figure *f, const layout *l, int p, int x, int y) {
+    double mark = f->panel[p].mark, from = f->x_low, to = f->x_high;
+    const char *grey = "tc rgb '#777777'";
+    if (!isnan(mark)) {
+        double share = f->x_scale == SCALE_LINEAR ? (mark - from) / (to - from)
+                                                  : log(mark / from) / log(to / from);
         text_add(t,
                  "  set arrow 1 from %.9g,graph 0 to %.9g,graph 1 nohead lc rgb '#888888' dt 2 "
                  "lw 1 back\n",
-                 f->panel[p].mark, f->panel[p].mark);
-        if (f->mark_label) {
-            text_put(t, "  set label 1 ");
-            text_gnuplot(t, f->mark_label);
-            text_add(t,
-                     " at %.9g,graph 0.03 left offset 0.4,0.3 tc rgb '#777777' font '%s,%s' "
-                     "front\n",
-                     f->panel[p].mark, font, "11");
-        }
+                 mark, mark);
+        if (f->mark_label)
+            put_label(t, l, f->mark_label, x + share * l->panel_width, y - 9,
+                      arena_printf(t->arena, "center %s", grey));
     }
     if (!isnan(f->chance)) {
+        double share = (f->chance - f->y_low) / (f->y_high - f->y_low);
         text_add(t,
                  "  set arrow 2 from graph 0,first %.9g to graph 1,first %.9g nohead lc rgb "
                  "'#888888' dt 3 lw 1 back\n",
                  f->chance, f->chance);
-        text_add(t,
-                 "  set label 2 'chance' at graph 0.99,first %.9g right offset 0,0.5 tc rgb "
-                 "'#777777' font '%s,11'\n",
-                 f->chance, font);
+        put_label(t, l, "chance", x + l->panel_width + 6, y + (1 - share) * l->panel_height,
+                  arena_printf(t->arena, "left %s", grey));
     }
+}
+
+static void put_frame(text *t, const figure *f, const layout *l, int p) {
+    int column = p % l->columns, row = p / l->columns;
+    double w = l->width, h = l->height;
+    int x = column * l->cell_width + l->left, y = row * l->cell_height + l->top;
+    text_add(t, "  # panel %d\n", p);
+    text_add(t,
+             "  set lmargin at screen %.5f; set rmargin at screen %.5f; set tmargin at screen "
+             "%.5f; set bmargin at screen %.5f\n  unset label; unset arrow; unset object\n",
+             x / w, (x + l->panel_width) / w, 1 - y / h, 1 - (y + l->panel_height) / h);
+    bool lowest = p + l->columns >= f->n;
+    put_label(t, l, f->panel[p].title, x + l->panel_width / 2, row * l->cell_height + 14, "center");
+    if (lowest)
+        put_label(t, l, f->x_label, x + l->panel_width / 2, y + l->panel_height + 45, "center");
+    if (column == 0)
+        put_label(t, l, f->y_label, 14, y + l->panel_height / 2, "center rotate by 90");
+    put_marks(t, f, l, p, x, y);
 }
 
 static bool has_band(const figure_series *s) {
@@ -250,7 +256,9 @@ static void put_lines(text *t, const figure *f, const figure_panel *panel, int b
                      block + 2 * s, series->look.colour);
         else
             text_add(t,
-                     "    dat index %d using 1:2:3:4 with yerrorbars lc rgb '%s' pt 0 lw 1.2 "
+                     "    dat index %d using 1:3:(0):($4-$3) with vectors heads size screen "
+                     "0.006,90 lc rgb '%s' "
+                     "dt 1 lw 1.2 "
                      "notitle, \\\n",
                      block + 2 * s, series->look.colour);
     }
@@ -276,10 +284,12 @@ static void put_bars(text *t, const figure_panel *panel, int block) {
                  "    dat index %d using 1:2 with boxes fc rgb '%s' fs transparent solid 0.30 "
                  "border lc rgb '%s' lw 1.2 notitle, \\\n",
                  block + 2 * s, colour, colour);
-        text_add(t,
-                 "    dat index %d using 1:2:3:4 with yerrorbars pt 0 lw 1.3 lc rgb '%s' "
-                 "notitle, \\\n",
-                 block + 2 * s, colour);
+        text_add(
+            t,
+            "    dat index %d using 1:3:(0):($4-$3) with vectors heads size screen 0.006,90 lw 1.3 "
+            "dt 1 lc rgb '%s' "
+            "notitle, \\\n",
+            block + 2 * s, colour);
         text_add(t, "    dat index %d using 1:2 with points pt 6 ps 0.5 lc rgb '%s' notitle%s\n",
                  block + 2 * s + 1, colour, s + 1 < panel->n ? ", \\" : "");
     }
@@ -314,26 +324,28 @@ static void put_heatmap(text *t, const figure *f, const figure_panel *panel, int
     text_add(t, "  plot dat index %d using 1:2 with dots lc rgb '#888888' notitle\n", block);
 }
 
+/* Set by hand, in pixels: gnuplot's own key guesses widths differently for every terminal. */
 static void put_legend(text *t, const figure *f, const layout *l) {
     const figure_series *series[MAX_LEGEND];
     int n = legend_series(series, f, MAX_LEGEND);
     if (l->legend == 0) return;
-    text_put(t, "  # legend\n  unset label; unset arrow; unset object; unset title; unset xlabel; "
-                "unset ylabel; unset border; unset tics; unset grid; unset logscale\n");
-    text_add(t,
-             "  set lmargin at screen 0; set rmargin at screen 1; set bmargin at screen 0; set "
-             "tmargin at screen %.5f\n",
-             (double)l->legend / l->height);
-    text_add(t,
-             "  set key at screen 0.5,%.5f center top horizontal Left reverse noenhanced samplen 3 "
-             "maxcols %d width 1\n  set xrange [0:1]; set yrange [0:1]\n  plot \\\n",
-             (l->legend - 2.0) / l->height, l->legend_columns);
+    int left = (l->width - l->legend_columns * l->legend_width + 20) / 2;
+    text_put(t, "  # legend\n");
     for (int i = 0; i < n; i++) {
-        text_add(t, "    NaN with %s ", f->kind == FIGURE_CURVES ? "lines" : "linespoints");
-        put_look(t, &series[i]->look, f);
-        text_put(t, " title ");
-        text_gnuplot(t, series[i]->title);
-        text_put(t, i + 1 < n ? ", \\\n" : "\n");
+        const style *look = &series[i]->look;
+        int x = left + i % l->legend_columns * l->legend_width;
+        int y = l->height - l->legend + 10 + 20 * (i / l->legend_columns);
+        double w = l->width, h = 1 - (double)y / l->height;
+        if (f->kind != FIGURE_POINTS)
+            text_add(t,
+                     "  set arrow %d from screen %.5f,%.5f to screen %.5f,%.5f nohead lc rgb '%s' "
+                     "dt %d lw 1.6 front\n",
+                     100 + i, x / w, h, (x + 34) / w, h, look->colour, look->dash);
+        if (f->kind != FIGURE_CURVES)
+            text_add(t,
+                     "  set label '' at screen %.5f,%.5f point pt %d ps 0.85 lc rgb '%s' front\n",
+                     (x + 17) / w, h, look->marker, look->colour);
+        put_label(t, l, series[i]->title, x + 42, y, "left front");
     }
 }
 
@@ -364,6 +376,7 @@ static const char *script_text(arena *a, const figure *f, const layout *l, unsig
         put_x_ticks(&t, f, l);
         if (f->unit_y && !map) text_put(&t, "  set ytics 0.2\n");
         if (f->y_tick) put_ticks(&t, "y", f->y_tick, f->n_y_tick, false);
+        if (p == f->n - 1) put_legend(&t, f, l);
         if (map)
             put_heatmap(&t, f, &f->panel[p], block);
         else if (f->kind == FIGURE_BARS)
@@ -371,7 +384,6 @@ static const char *script_text(arena *a, const figure *f, const layout *l, unsig
         else
             put_lines(&t, f, &f->panel[p], block);
     }
-    put_legend(&t, f, l);
     text_put(&t, "  unset multiplot\n  set output\n  reset\n}\n");
     return t.s;
 }

@@ -48,27 +48,45 @@ style style_plain(int index) {
                    1 + index / N_COLOUR % N_DASH};
 }
 
+static const style *known_style(const char *mixer) {
+    for (int k = 0; k < N_KNOWN; k++)
+        if (strcmp(known[k].mixer, mixer) == 0) return &known[k].look;
+    return NULL;
+}
+
 /* Place of an unknown mixer among the unknown ones, by name. */
 static int unknown_rank(const record *r, const char *mixer) {
     int rank = 0;
     for (int i = 0; i < r->n_run; i++) {
         const char *other = r->run[i].mixer;
-        bool counted = strcmp(other, mixer) >= 0;
-        for (int k = 0; k < N_KNOWN; k++) counted |= strcmp(other, known[k].mixer) == 0;
+        bool counted = strcmp(other, mixer) >= 0 || known_style(other);
         for (int j = 0; j < i; j++) counted |= strcmp(other, r->run[j].mixer) == 0;
         rank += !counted;
     }
     return rank;
 }
 
-style style_mixer(const record *r, const char *mixer, int variation) {
-    style look = {0};
-    for (int k = 0; k < N_KNOWN && !look.colour; k++)
-        if (strcmp(known[k].mixer, mixer) == 0) look = known[k].look;
-    if (!look.colour) {
-        look = style_plain(unknown_rank(r, mixer));
-        look.dash = 4;
+/* Unknown mixers take the colours that no known mixer of the record has, as long as there are. */
+static style unknown_style(const record *r, const char *mixer) {
+    const char *free_colour[N_COLOUR];
+    int n = 0, rank = unknown_rank(r, mixer);
+    for (int k = 0; k < N_COLOUR; k++) {
+        bool taken = false;
+        for (int i = 0; i < r->n_run; i++) {
+            const style *look = known_style(r->run[i].mixer);
+            taken |= look && strcmp(look->colour, colours[k]) == 0;
+        }
+        if (!taken) free_colour[n++] = colours[k];
     }
+    style look = style_plain(rank);
+    if (n) look.colour = free_colour[rank % n];
+    look.dash = 4;
+    return look;
+}
+
+style style_mixer(const record *r, const char *mixer, int variation) {
+    const style *own = known_style(mixer);
+    style look = own ? *own : unknown_style(r, mixer);
     if (variation > 0) {
         /* Filled and open forms alternate, so that neighbours differ most. */
         int at = 0;

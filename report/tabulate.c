@@ -23,6 +23,9 @@ static bool metric_present(const choice *c, const char *split, const char *name)
 }
 
 const char *choice_metric(const choice *c) {
+    /* Language models are compared by perplexity. */
+    if (metric_present(c, c->split, "ppl")) return "ppl";
+    if (metric_present(c, c->split, "bpb")) return "bpb";
     for (int i = 0; metric_order[i]; i++)
         if (metric_present(c, c->split, metric_order[i])) return metric_order[i];
     for (int i = 0; i < c->record->n_run; i++)
@@ -52,7 +55,10 @@ static void slice_add(arena *a, slice_list *list, const char *slice) {
         if (strcmp(list->set[i].name, name) == 0) set = &list->set[i];
     if (!set) {
         ARENA_GROW(a, list->set, list->n, list->cap);
-        set = &list->set[list->n++];
+        /* Length is the figure people come for. */
+        int place = strcmp(name, "length") == 0 ? 0 : list->n;
+        for (int k = list->n++; k > place; k--) list->set[k] = list->set[k - 1];
+        set = &list->set[place];
         *set = (slice_set){.name = name};
     }
     int at = 0;
@@ -123,7 +129,7 @@ static const char *names_of(arena *a, const choice *c, bool over) {
 static void caption_rows(text *t, const choice *c) {
     const record *r = c->record;
     if (!r->by_name || c->search_n < 2) return;
-    text_add(t, " %s of each row was chosen among %d by the mean %s %s over seeds%s.",
+    text_add(t, " Chosen per row: %s, of %d settings, by the mean %s %s over seeds%s.",
              names_of(t->arena, c, true), c->search_n, r->by_split, metric_find(r->by_name).title,
              strcmp(r->by_split, "test") == 0
                  ? ": CHOSEN ON TEST, so the values below are not an estimate of anything"
@@ -214,7 +220,7 @@ static const char *params_text(arena *a, long params) {
 
 static table *tabulate_main(arena *a, const choice *c) {
     const record *r = c->record;
-    table *t = table_new(a, "main", "Results");
+    table *t = table_new(a, "main", "Main results");
     axis_columns(t, c);
     for (int i = 0; i < r->n_axis; i++)
         if (r->axis[i].over)

@@ -31,7 +31,8 @@ typedef struct slice_list {
     int n, cap;
 } slice_list;
 slice_list slices_find(arena *a, const choice *c);
-/* The metric of slices and figures: token_acc, or the first there is. */
+/* The metric of slices and figures: ppl or bpb of language models, else token_acc, or
+ * the first there is. */
 const char *choice_metric(const choice *c);
 /* Length a run was trained at; NAN: not known. */
 double trained_length(const record_run *run);
