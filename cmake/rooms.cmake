@@ -20,11 +20,6 @@ if(COVERAGE)
     target_compile_options(flags INTERFACE --coverage)
     target_link_options(flags INTERFACE --coverage)
 endif()
-if(SANITIZE)
-    target_compile_options(flags INTERFACE -fsanitize=${SANITIZE} -fno-sanitize-recover=all
-        -fno-omit-frame-pointer)
-    target_link_options(flags INTERFACE -fsanitize=${SANITIZE})
-endif()
 target_link_libraries(flags INTERFACE m Threads::Threads)
 
 # registry(ROOM KIND): ROOM/KIND_*.c -> gen/KIND.def with one line KIND_ENTRY(name) per file.

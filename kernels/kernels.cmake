@@ -39,16 +39,14 @@ foreach(file ${benches})
     target_compile_options(${name} PRIVATE ${kernel_options})
 endforeach()
 
-<<<<<<< HEAD
-# Faulty kernels for the test of the checks see `real`, so they are built as kernels are.
-kernel_build(fault_f32 f32 FLOAT ${K}/test/fault_kernels.c)
-kernel_build(fault_f64 f64 DOUBLE ${K}/test/fault_kernels.c)
-target_sources(op_test PRIVATE $<TARGET_OBJECTS:fault_f32> $<TARGET_OBJECTS:fault_f64>)
-=======
 list(REMOVE_ITEM core_sources ${K}/core/table.c)
 add_library(kernels STATIC ${core_sources}
     $<TARGET_OBJECTS:op_f32> $<TARGET_OBJECTS:op_f64>
     $<TARGET_OBJECTS:cpu_f64> $<TARGET_OBJECTS:cpu_v3> $<TARGET_OBJECTS:cpu_v4>)
 target_link_libraries(kernels PUBLIC flags)
 room_tests(kernels kernels)
->>>>>>> k1
+
+# Faulty kernels for the test of the checks see `real`, so they are built as kernels are.
+kernel_build(fault_f32 f32 FLOAT ${K}/test/fault_kernels.c)
+kernel_build(fault_f64 f64 DOUBLE ${K}/test/fault_kernels.c)
+target_sources(op_test PRIVATE $<TARGET_OBJECTS:fault_f32> $<TARGET_OBJECTS:fault_f64>)
