@@ -132,6 +132,7 @@ static status start_worker(sweep *w, int index, pack *p, error *e) {
     }
     if (!pid) {
         close(ends[0]);
+        store_detach(w->store); /* or this process would keep the lock of a dead scheduler */
         become_worker(w, p, ends[1]);
     }
     close(ends[1]);

@@ -99,8 +99,8 @@ static status open_journals(worker *w, error *e) {
         w->journal[r] = journal_open(w->options->home.journal, j->run[r].run_id, e);
         if (!w->journal[r]) return e->code;
         journal_attempt(w->journal[r], j->run[r].run_id, j->run[r].config_json,
-                        w->options->environment_json, w->options->attempt[r], w->cursor[r].step,
-                        now_s(CLOCK_REALTIME));
+                        w->options->environment_json, w->options->attempt[r],
+                        w->cursor[r].step ? w->cursor[r].step : -1, now_s(CLOCK_REALTIME));
         journal_model(w->journal[r], cost.params, cost.state_size, cost.flops_per_token,
                       (double)bytes / j->runs);
     }

@@ -170,10 +170,10 @@ static const schema toy = {
 /* All of a diag's messages, one a line. */
 static inline const char *toy_messages(arena *a, diag *d) {
     text_buffer b = {.arena = a};
-    text_add(&b, "");
+    buffer_add(&b, "");
     for (int i = 0; diag_line(d, i); i++) {
-        text_add(&b, diag_line(d, i));
-        text_add(&b, "\n");
+        buffer_add(&b, diag_line(d, i));
+        buffer_add(&b, "\n");
     }
     return b.text;
 }

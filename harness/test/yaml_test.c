@@ -262,22 +262,22 @@ static void bombs(void **state) {
     refuses(repeated("[", 100), "t.yaml:1:65: error: nested deeper than 64 levels\n");
 
     text_buffer b = {.arena = memory}; /* ten levels of ten: 10^10 values */
-    text_add(&b, "a0: &a0 x\n");
+    buffer_add(&b, "a0: &a0 x\n");
     for (int i = 1; i <= 10; i++) {
-        text_add(&b, arena_printf(memory, "a%d: &a%d [", i, i));
+        buffer_add(&b, arena_printf(memory, "a%d: &a%d [", i, i));
         for (int k = 0; k < 10; k++)
-            text_add(&b, arena_printf(memory, "%s*a%d", k ? ", " : "", i - 1));
-        text_add(&b, "]\n");
+            buffer_add(&b, arena_printf(memory, "%s*a%d", k ? ", " : "", i - 1));
+        buffer_add(&b, "]\n");
     }
     refuses_about(b.text, b.n, "t.yaml:7:");
     assert_non_null(
         strstr(toy_messages(memory, found), "more than 262144 values, aliases expanded"));
 
     b.n = 0;
-    for (int i = 0; i < 1 << 16; i++) text_add(&b, "                                ");
-    text_add(&b, "[");
-    for (int i = 0; i < YAML_MAX_NODES; i++) text_add(&b, "1,");
-    text_add(&b, "]");
+    for (int i = 0; i < 1 << 16; i++) buffer_add(&b, "                                ");
+    buffer_add(&b, "[");
+    for (int i = 0; i < YAML_MAX_NODES; i++) buffer_add(&b, "1,");
+    buffer_add(&b, "]");
     refuses_about(b.text, b.n, "t.yaml:1:");
 }
 
