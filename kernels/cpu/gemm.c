@@ -4,8 +4,9 @@
  * strips of at most STRIP. A tile (strip x panel) keeps its sums in registers over one block of k:
  * per k two loads from b, and per row one broadcast from a and two multiply-adds. Both are read
  * where they lie: a broadcast does not care for strides, and copying a panel of b whose rows are
- * contiguous was never faster on shapes of up to 1024. Only where columns of b run along k, and at
- * the ragged last panel, the block is transposed or padded into a buffer of 32 KiB.
+ * contiguous did not pay on shapes of up to 1024 (see bench/gemm_bench.c). Only where columns of b
+ * run along k, and at the ragged last panel, the block is transposed or padded into a buffer of at
+ * most 32 KiB.
  *
  * Strips are evened out (64 rows are 13+13+13+13+12, not 4*14+8), for a thin tile waits for its own
  * multiply-adds. The last columns go through a buffer of one tile and are stored under a mask.
