@@ -63,21 +63,23 @@ static bool varies(const description *d, const char *key) {
     return false;
 }
 
-static const char *shorter_tail(const char *key, const char *tail) {
+/* The tail of a key with one more part before it. */
+static const char *longer_tail(const char *key, const char *tail) {
     while (tail > key && tail[-1] != '.') tail--;
     return tail;
 }
 
+static bool ends_with(const char *key, const char *tail) {
+    const size_t n = strlen(key), m = strlen(tail);
+    return n >= m && !strcmp(key + n - m, tail) && (n == m || key[n - m - 1] == '.');
+}
+
 /* The last part of the key, and as many before it as tell it from the other axes. */
 static void set_name(description *d, int i) {
-    const char *key = d->axis[i].key, *tail = shorter_tail(key, key + strlen(key));
-    for (int k = 0; k < d->n; k++) {
-        const char *other = d->axis[k].key;
-        const size_t length = strlen(other);
-        while (k != i && tail > key && length >= strlen(tail) &&
-               !strcmp(other + length - strlen(tail), tail))
-            tail = shorter_tail(key, tail - 1);
-    }
+    const char *key = d->axis[i].key, *tail = longer_tail(key, key + strlen(key));
+    for (int k = 0; k < d->n; k++)
+        while (k != i && tail > key && ends_with(d->axis[k].key, tail))
+            tail = longer_tail(key, tail - 1);
     d->axis[i].name = tail;
 }
 

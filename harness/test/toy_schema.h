@@ -39,7 +39,7 @@ typedef struct toy_cat {
 } toy_cat;
 
 typedef struct toy_mamba {
-    long state;
+    long state, steps;
     int kind;
 } toy_mamba;
 
@@ -89,6 +89,7 @@ static const field toy_cat_rows[] = {
 };
 static const field toy_mamba_rows[] = {
     {"state", FIELD_INT, offsetof(toy_mamba, state), "16", 1, 256, .help = "state size"},
+    {"steps", FIELD_INT, offsetof(toy_mamba, steps), "1", 1, 8, .help = "inner steps"},
     {"conv.kind", FIELD_CHOICE, offsetof(toy_mamba, kind), "depthwise",
      .choices = "none|depthwise|scalar", .help = "kind of filter"},
 };
