@@ -146,7 +146,7 @@ static const char *tick_label(arena *a, double v) {
     return arena_printf(a, "%.4g", v);
 }
 
-/* Logarithmic where values grow by factors: by 2 for powers of two, by 10 beyond two decades. */
+/* Logarithmic where values grow by factors: by 2 for powers of two, by 10 beyond a factor of 8. */
 static figure_scale scale_of(const double *v, int n) {
     double low = INFINITY, high = -INFINITY;
     bool powers = n > 2;
@@ -157,7 +157,7 @@ static figure_scale scale_of(const double *v, int n) {
     }
     if (low <= 0) return SCALE_LINEAR;
     if (powers && high >= 8 * low) return SCALE_LOG2;
-    return high >= 20 * low ? SCALE_LOG10 : SCALE_LINEAR;
+    return high >= 8 * low ? SCALE_LOG10 : SCALE_LINEAR;
 }
 
 static void set_ticks(plan *p, const double *v, int n) {

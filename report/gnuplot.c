@@ -73,6 +73,6 @@ status gnuplot_run(const char *folder, const char *script, error *e) {
     while (waitpid(pid, &how, 0) < 0 && errno == EINTR) {
     }
     if (WIFEXITED(how) && WEXITSTATUS(how) == 0) return STATUS_OK;
-    return error_set(e, STATUS_ENVIRONMENT, "gnuplot could not draw %s/%s: %s", folder, script,
+    return error_set(e, STATUS_ENVIRONMENT, "gnuplot could not draw figures/%s: %s", script,
                      said[0] ? said : "it died without a word");
 }

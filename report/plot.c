@@ -118,7 +118,11 @@ static void put_ticks(text *t, const char *which, const figure_tick *tick, int n
     text_add(t, "  set %stics %s(", which, turned ? "rotate by 40 right " : "");
     for (int i = 0; i < n; i++) {
         text_put(t, i ? ", " : "");
-        text_gnuplot(t, tick[i].label);
+        /* gnuplot takes a tick label as a printf format. */
+        text label = text_new(t->arena);
+        for (const char *s = tick[i].label; *s; s++)
+            text_add(&label, *s == '%' ? "%%%%" : "%c", *s);
+        text_gnuplot(t, label.s);
         text_add(t, " %.9g", tick[i].at);
     }
     text_put(t, ")\n");

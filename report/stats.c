@@ -16,9 +16,11 @@ static const double LEVEL = 0.95;
 enum { RESAMPLES = 2000 };
 
 double stat_mean(const double *x, int n) {
+    if (n == 0) return (double)NAN;
+    /* Around the first value: equal values have exactly that mean, and no spread by rounding. */
     double sum = 0;
-    for (int i = 0; i < n; i++) sum += x[i];
-    return n ? sum / n : (double)NAN;
+    for (int i = 1; i < n; i++) sum += x[i] - x[0];
+    return x[0] + sum / n;
 }
 
 double stat_sd(const double *x, int n) {

@@ -162,6 +162,7 @@ const char *text_capital(arena *a, const char *s) {
 
 const char *text_real(arena *a, double v) {
     char s[40];
+    if (fabs(v) < 1e15 && v == floor(v)) return arena_printf(a, "%.0f", v + 0.0);
     for (int digits = 1; digits <= 17; digits++) {
         snprintf(s, sizeof s, "%.*g", digits, v);
         if (strtod(s, NULL) == v || isnan(v)) break;
