@@ -43,10 +43,10 @@ static void refuses(const char *text, const char *messages) {
 /* The labels of all cells, one a line. */
 static void has_cells(const grid *g, const char *labels) {
     text_buffer b = {.arena = memory};
-    text_add(&b, "");
+    buffer_add(&b, "");
     for (int i = 0; i < g->n; i++) {
-        text_add(&b, g->cell[i].label);
-        text_add(&b, "\n");
+        buffer_add(&b, g->cell[i].label);
+        buffer_add(&b, "\n");
     }
     assert_string_equal(b.text, labels);
 }

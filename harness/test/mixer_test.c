@@ -90,8 +90,8 @@ static void make_rig(rig *r, const subject *s, const char *device, int runs, int
     r->backend = backend_find(device, &e);
     r->runs = runs;
     assert_non_null(r->backend);
-    assert_int_equal(
-        tape_new(&r->tape, r->backend, &s->spec, runs, B, T, false, training, head, &e), STATUS_OK);
+    if (tape_new(&r->tape, r->backend, &s->spec, runs, B, T, false, training, head, &e))
+        fail_msg("%s: %s", s->name, e.text);
     graph *g = r->tape.model.g;
     r->param = r->backend->alloc(graph_param_bytes(g), &e);
     r->grad = r->backend->alloc(graph_param_bytes(g), &e);

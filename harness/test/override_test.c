@@ -45,8 +45,8 @@ static void gives(const char *const *argument, const char *labels) {
     assert_string_equal(toy_messages(memory, found), "");
     text_buffer b = {.arena = memory};
     for (int i = 0; i < g->n; i++) {
-        text_add(&b, g->cell[i].label);
-        text_add(&b, "\n");
+        buffer_add(&b, g->cell[i].label);
+        buffer_add(&b, "\n");
     }
     assert_string_equal(b.text, labels);
 }
