@@ -118,7 +118,7 @@ static status axis_bits(unsigned long *bits, const choice *c, const json_t *name
         if (!x)
             return error_set(e, STATUS_USAGE,
                              "report.figures[%d].%s names '%s', which is not an axis of experiment "
-                             "'%s'; its axes are listed by `mixgrid table`",
+                             "'%s'; mixgrid report --print axes lists them.",
                              entry, field, key ? key : "(not text)", c->record->name);
         *bits |= AXIS_BIT(x - c->record->axis);
     }
@@ -128,7 +128,7 @@ static status axis_bits(unsigned long *bits, const choice *c, const json_t *name
 static status unknown_kind(const char *kind, int entry, error *e) {
     return error_set(e, STATUS_USAGE,
                      "report.figures[%d].kind is '%s', but must be accuracy_vs_length, "
-                     "accuracy_vs_slice, vs_axis, search, loss_curve, bars or heatmap",
+                     "accuracy_vs_slice, vs_axis, search, loss_curve, bars or heatmap.",
                      entry, kind ? kind : "(missing)");
 }
 
@@ -160,7 +160,7 @@ static status draw_entry(figure_list *out, arena *a, const choice *c, sqlite3 *d
     if (by_slice && !q.slices)
         return error_set(e, STATUS_USAGE,
                          "report.figures[%d] draws against '%s', but no run has values for it; add "
-                         "eval.lengths to the grid file, or name one of the task's slices in x",
+                         "eval.lengths to the grid file, or name one of the task's slices in x.",
                          entry, slice);
     if (strcmp(q.kind, "vs_axis") == 0 && x &&
         (strcmp(x, "state_size") == 0 || strcmp(x, "params") == 0)) {
@@ -171,7 +171,7 @@ static status draw_entry(figure_list *out, arena *a, const choice *c, sqlite3 *d
         if (!found || !found->n)
             return error_set(e, STATUS_USAGE,
                              "report.figures[%d].x is '%s', which is not an axis of experiment "
-                             "'%s', nor state_size or params",
+                             "'%s', nor state_size or params.",
                              entry, x, c->record->name);
         q.x = found;
     }
@@ -179,8 +179,8 @@ static status draw_entry(figure_list *out, arena *a, const choice *c, sqlite3 *d
                    strcmp(q.kind, "heatmap") == 0;
     bool needs_number = needs_x && strcmp(q.kind, "heatmap") != 0;
     if (needs_x && (!q.x || (needs_number && !q.x->numeric)))
-        return error_set(e, STATUS_USAGE, "report.figures[%d] of kind %s needs x: an axis%s", entry,
-                         q.kind, needs_number ? " of numbers" : "");
+        return error_set(e, STATUS_USAGE, "report.figures[%d] of kind %s needs x: an axis%s.",
+                         entry, q.kind, needs_number ? " of numbers" : "");
     if (axis_bits(&q.series, c, json_object_get(json, "series"), entry, "series", e) ||
         axis_bits(&q.panel, c, json_object_get(json, "panel"), entry, "panel", e))
         return e->code;

@@ -135,38 +135,14 @@ static void add_sample(plan *p, figure_series *s, double x, const sample *y) {
 
 /* ---- ticks and scales ------------------------------------------------------------------------ */
 
-static const char *tick_label(arena *a, double v) {
-    if (v != 0 && (fabs(v) < 1e-2 || fabs(v) >= 1e6)) {
-        int exponent = (int)floor(log10(fabs(v)) + 1e-9);
-        double factor = v / pow(10, exponent);
-        if (fabs(factor - round(factor)) < 0.005)
-            return arena_printf(a, "%lde%d", lround(factor), exponent);
-        return arena_printf(a, "%.1fe%d", factor, exponent);
-    }
-    return arena_printf(a, "%.4g", v);
-}
-
-/* Logarithmic where values grow by factors: by 2 for powers of two, by 10 beyond a factor of 8. */
-static figure_scale scale_of(const double *v, int n) {
-    double low = INFINITY, high = -INFINITY;
-    bool powers = n > 2;
-    for (int i = 0; i < n; i++) {
-        low = fmin(low, v[i]);
-        high = fmax(high, v[i]);
-        powers &= v[i] > 0 && log2(v[i]) == floor(log2(v[i]));
-    }
-    if (low <= 0) return SCALE_LINEAR;
-    if (powers && high >= 8 * low) return SCALE_LOG2;
-    return high >= 8 * low ? SCALE_LOG10 : SCALE_LINEAR;
-}
-
 static void set_ticks(plan *p, const double *v, int n) {
-    p->f->x_scale = scale_of(v, n);
+    p->f->x_scale = figure_scale_of(v, n);
     if (n == 0) return;
     if (n > 14) return;
     p->f->x_tick = ARENA_NEW(p->arena, figure_tick, n);
     p->f->n_x_tick = n;
-    for (int i = 0; i < n; i++) p->f->x_tick[i] = (figure_tick){v[i], tick_label(p->arena, v[i])};
+    for (int i = 0; i < n; i++)
+        p->f->x_tick[i] = (figure_tick){v[i], figure_tick_label(p->arena, v[i])};
 }
 
 /* ---- kinds ----------------------------------------------------------------------------------- */
@@ -373,7 +349,8 @@ static status fill_bars(plan *p, error *e) {
 static figure_tick *axis_ticks(arena *a, const axis *x) {
     figure_tick *tick = ARENA_NEW(a, figure_tick, x->n);
     for (int i = 0; i < x->n; i++)
-        tick[i] = (figure_tick){i + 1, x->numeric ? tick_label(a, x->number[i]) : x->value[i]};
+        tick[i] =
+            (figure_tick){i + 1, x->numeric ? figure_tick_label(a, x->number[i]) : x->value[i]};
     return tick;
 }
 
@@ -386,7 +363,7 @@ static status fill_heatmap(plan *p, error *e) {
     if (y_axis < 0)
         return error_set(e, STATUS_USAGE,
                          "a heatmap of experiment '%s' needs two axes that vary: give x and series "
-                         "in report.figures",
+                         "in report.figures.",
                          c->record->name);
     p->panel |= p->series & ~AXIS_BIT(y_axis);
     p->series = AXIS_BIT(y_axis);
@@ -445,8 +422,11 @@ static void caption_make(plan *p, const char *band) {
     const choice *c = p->choice;
     const request *q = p->q;
     text t = text_new(p->arena);
+    int failed = 0, n_max = 0;
+    for (int i = 0; i < c->n_row; i++)
+        n_max = c->row[i].chosen->n_run > n_max ? c->row[i].chosen->n_run : n_max;
+    if (n_max == 1) band = "One seed: there is no interval.";
     text_add(&t, "%s split. %s", text_capital(p->arena, q->split), band);
-    int failed = 0;
     for (int i = 0; i < c->n_row; i++) failed += c->row[i].chosen->n_failed;
     if (strcmp(q->kind, "search") == 0 && metric_find(q->name).accuracy)
         text_put(&t, " A failed or diverged run counts as 0, as in the choice.");

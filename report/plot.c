@@ -410,6 +410,7 @@ static const char *svg_clean(arena *a, const char *svg, const char *id) {
         {"\"black\"", "\"currentColor\""},
         {"'black'", "'currentColor'"},
         {"rgb(  0,   0,   0)", "currentColor"},
+        {"'rgb(216, 216, 216)'", "'#808080' stroke-opacity='0.35'"},
         {"font-family=\"Liberation Sans\"",
          "font-family=\"Liberation Sans, Helvetica, Arial, sans-serif\""},
     };

@@ -9,7 +9,7 @@ static status database_error(error *e, sqlite3 *db, const char *what) {
     return error_set(
         e, STATUS_ENVIRONMENT,
         "cannot read %s from the results database: %s; `mixgrid rebuild` makes it anew "
-        "from the journals",
+        "from the journals.",
         what, sqlite3_errmsg(db));
 }
 
@@ -70,7 +70,7 @@ static status unknown_experiment(arena *a, sqlite3 *db, const char *name, error 
     if (n == 0)
         return error_set(e, STATUS_USAGE,
                          "there is no experiment in this database yet; `mixgrid run FILE` with the "
-                         "same --db fills it");
+                         "same --db fills it.");
     text names = text_new(a);
     for (int k = 0; k < n && k < 5; k++) {
         int best = -1;
@@ -101,7 +101,7 @@ static status load_spec(record *r, sqlite3 *db, const char *name, error *e) {
         if (!json_is_object(r->spec))
             error_set(e, STATUS_ENVIRONMENT,
                       "the description of experiment '%s' in the database is not a JSON object; "
-                      "`mixgrid run` with the grid file writes it again",
+                      "`mixgrid run` with the grid file writes it again.",
                       name);
     } else if (rc == SQLITE_DONE) {
         unknown_experiment(r->arena, db, name, e);
@@ -279,7 +279,7 @@ static status load_cells(record *r, sqlite3 *db, error *e) {
     sqlite3_finalize(q);
     if (r->n_axis > MAX_AXES)
         error_set(e, STATUS_USAGE,
-                  "experiment '%s' varies %d keys and a report shows at most %d; split the grid",
+                  "experiment '%s' varies %d keys and a report shows at most %d; split the grid.",
                   r->name, r->n_axis, MAX_AXES);
     for (int c = 0; c < r->n_cell; c++) {
         r->cell[c].value = ARENA_NEW(r->arena, int, r->n_axis);
@@ -312,12 +312,12 @@ static status load_select(record *r, error *e) {
     }
     const char *by = json_string_value(json_object_get(select, "by"));
     const char *mode = json_string_value(json_object_get(select, "mode"));
-    if (!by) by = "val/token_acc";
+    if (!by) by = "val/token_acc.";
     const char *first = strchr(by, '/'), *last = strrchr(by, '/');
     if (!first || !last[1] || first == by)
         return error_set(e, STATUS_USAGE,
                          "select.by of experiment '%s' is '%s', but must be SPLIT/NAME such as "
-                         "val/token_acc",
+                         "val/token_acc.",
                          r->name, by);
     r->by_split = arena_printf(r->arena, "%.*s", (int)(first - by), by);
     r->by_slice =

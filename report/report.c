@@ -56,7 +56,8 @@ static const char *write_figures(arena *a, const figure_list *list, const char *
 static status write_all(arena *a, const choice *c, sqlite3 *db, const report_options *options,
                         FILE *log, error *e) {
     const char *out = options->out;
-    table_list tables = tabulate(a, c);
+    table_list tables;
+    if (tabulate(&tables, a, c, e)) return e->code;
     table *published = tabulate_published(a, c);
     figure_list figures = {0};
     const char *figure_folder = arena_printf(a, "%s/figures", out), *missing = NULL;
@@ -100,7 +101,8 @@ status report_write(const char *db_path, const char *experiment, const report_op
 
 static status print_tables(FILE *out, arena *a, const choice *c, const char *which,
                            table_format format, bool color, error *e) {
-    table_list list = tabulate(a, c);
+    table_list list;
+    if (tabulate(&list, a, c, e)) return e->code;
     table *const extra[] = {tabulate_published(a, c), tabulate_axes(a, c), tabulate_runs(a, c)};
     text t = text_new(a), ids = text_new(a);
     int shown = 0;

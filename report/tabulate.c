@@ -129,10 +129,19 @@ static const char *names_of(arena *a, const choice *c, bool over) {
 static void caption_rows(text *t, const choice *c) {
     const record *r = c->record;
     if (!r->by_name || c->search_n < 2) return;
+    bool scored = false;
+    for (int i = 0; i < c->n_row; i++) scored |= !isnan(c->row[i].chosen->score);
+    if (!scored) {
+        text_add(t,
+                 " No run has a final %s %s to choose by, so the first setting of the %d of each "
+                 "row is shown.",
+                 r->by_split, metric_find(r->by_name).title, c->search_n);
+        return;
+    }
     text_add(t, " Chosen per row: %s, of %d settings, by the mean %s %s over seeds%s.",
              names_of(t->arena, c, true), c->search_n, r->by_split, metric_find(r->by_name).title,
              strcmp(r->by_split, "test") == 0
-                 ? ": CHOSEN ON TEST, so the values below are not an estimate of anything"
+                 ? ": CHOSEN ON TEST, so the values are better than those of new data would be"
                  : "");
 }
 
@@ -144,11 +153,14 @@ static void caption_samples(text *t, const choice *c) {
         failed += v->n_failed;
         unfinished += v->n_run - v->n_done - v->n_failed;
     }
-    text_add(
-        t,
-        "Mean over seeds on the %s split; ± is half of the 95 %% Student interval of the mean; "
-        "n = %d %s unless a cell says n=finished/planned.",
-        c->split, n_max, n_max == 1 ? "seed" : "seeds");
+    if (n_max == 1)
+        text_add(t, "Values of one seed on the %s split (n = 1): no interval can be given.",
+                 c->split);
+    else
+        text_add(t,
+                 "Mean over seeds on the %s split; ± is half of the 95 %% Student interval of the "
+                 "mean; n = %d seeds unless a cell says n=finished/planned.",
+                 c->split, n_max);
     if (failed)
         text_add(t, " %d failed or diverged %s not in the means.", failed,
                  failed == 1 ? "run is" : "runs are");
@@ -424,7 +436,7 @@ static table *tabulate_aggregate(arena *a, const choice *c) {
     return t->n_row > 1 ? t : NULL;
 }
 
-table_list tabulate(arena *a, const choice *c) {
+static table_list tabulate_all(arena *a, const choice *c) {
     table_list list = {0};
     slice_list slices = slices_find(a, c);
     table *aggregate = tabulate_aggregate(a, c);
@@ -440,4 +452,28 @@ table_list tabulate(arena *a, const choice *c) {
         list.table[list.n++] = tabulate_slice(a, c, &slices.set[i]);
     }
     return list;
+}
+
+status tabulate(table_list *out, arena *a, const choice *c, error *e) {
+    table_list all = tabulate_all(a, c);
+    const json_t *asked = record_report(c->record, "tables"), *item;
+    *out = all;
+    if (json_array_size(asked) == 0) return STATUS_OK;
+    *out = (table_list){0};
+    text ids = text_new(a);
+    for (int k = 0; k < all.n; k++) text_add(&ids, "%s%s", k ? ", " : "", all.table[k]->id);
+    size_t i;
+    json_array_foreach(asked, i, item) {
+        const char *id = json_string_value(item);
+        int k = 0;
+        while (k < all.n && !(id && strcmp(all.table[k]->id, id) == 0)) k++;
+        if (k == all.n)
+            return error_set(e, STATUS_USAGE,
+                             "report.tables[%d] of experiment '%s' is '%s', but its tables are: "
+                             "%s.",
+                             (int)i, c->record->name, id ? id : "(not text)", ids.s);
+        ARENA_GROW(a, out->table, out->n, out->cap);
+        out->table[out->n++] = all.table[k];
+    }
+    return STATUS_OK;
 }

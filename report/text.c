@@ -205,7 +205,7 @@ status folder_make(const char *path, error *e) {
         part[i] = 0;
         if (mkdir(part, 0777) == 0 || errno == EEXIST || errno == EISDIR) continue;
         return error_set(e, STATUS_ENVIRONMENT,
-                         "cannot create the folder %s: %s; give a folder you can write with --out",
+                         "cannot create the folder %s: %s; give a folder you can write with --out.",
                          part, strerror(errno));
     }
     return STATUS_OK;
@@ -221,7 +221,7 @@ status file_write(const char *path, const char *bytes, long n, error *e) {
     }
     if (ok) return STATUS_OK;
     return error_set(e, STATUS_ENVIRONMENT,
-                     "cannot write %s: %s; give a folder you can write with --out", path,
+                     "cannot write %s: %s; give a folder you can write with --out.", path,
                      strerror(cause));
 }
 
