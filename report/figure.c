@@ -56,12 +56,14 @@ typedef struct range {
     double low, high;
 } range;
 
+/* Takes v into the range, if it is a number. */
 static void widen(range *r, double v) {
     if (!isfinite(v)) return;
     r->low = fmin(r->low, v);
     r->high = fmax(r->high, v);
 }
 
+/* Air around the data: a share of the range on each side, as a factor on logarithmic scales. */
 static void pad(range *r, double share, bool log_scale) {
     if (r->low > r->high) *r = (range){0, 1};
     if (log_scale && r->low > 0) {

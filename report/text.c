@@ -12,6 +12,7 @@ text text_new(arena *a) {
     return t;
 }
 
+/* Appends n bytes, doubling the buffer; the old one stays in the arena. */
 static void text_bytes(text *t, const char *s, long n) {
     if (t->n + n + 1 > t->cap) {
         while (t->n + n + 1 > t->cap) t->cap *= 2;

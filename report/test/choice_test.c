@@ -127,7 +127,7 @@ static void test_nothing_to_choose_by(void **state) {
     add_run(&f, "blind", "cat", 0.01, 0, "done", 0.9, 0.9);
     fixture_ready(&f);
     const char *shown = printed(&f, "blind", "main", TABLE_TERMINAL);
-    has(shown, "No run has a final val bits per byte");
+    has(shown, "No run has a final val bits per");
     has(shown, "no interval");
     fixture_close(&f);
 }
