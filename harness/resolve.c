@@ -2,6 +2,7 @@
 #include "resolve.h"
 
 #include "map.h"
+#include "selection.h"
 #include "suggest.h"
 
 #include <stdlib.h>
@@ -26,16 +27,6 @@ typedef struct template {
     bool broken;                /* a shared setting is wrong */
 }
 template;
-
-/* The options a cell selects. */
-typedef struct selection {
-    int n;
-    struct chosen {
-        const schema_selector *selector;
-        const schema_option *option;
-        const yaml *by; /* NULL: by default or recipe */
-    } * v;              /* [all options of the schema] */
-} selection;
 
 struct resolver {
     arena *arena;
@@ -84,9 +75,7 @@ resolver *resolver_new(arena *a, const schema *s, const setting_list *base, plac
     r->entry = map_new(a);
     r->text = map_new(a);
     r->buffer.arena = a;
-    int options = 0;
-    for (int i = 0; i < s->n_selectors; i++) options += s->selector[i].n;
-    r->selection.v = ARENA_NEW(a, struct chosen, options);
+    r->selection = selection_new(a, s, d);
     r->recipe = ARENA_NEW(a, setting_list, s->n_recipes);
     for (int i = 0; i < s->n_recipes; i++) read_recipe(r, &r->recipe[i], &s->recipe[i]);
     return r;
@@ -124,44 +113,6 @@ static const setting_list *recipe_of(resolver *r, const setting *change, int n) 
     return NULL;
 }
 
-static bool unknown_option(resolver *r, const schema_selector *s, const yaml *y) {
-    text_buffer b = {.arena = r->arena};
-    const char **name = ARENA_NEW(r->arena, const char *, s->n);
-    for (int i = 0; i < s->n; i++) {
-        name[i] = s->option[i].name;
-        buffer_add(&b, i ? ", " : "");
-        buffer_add(&b, name[i]);
-    }
-    const char *near = y->text ? suggest_tail(r->arena, y->text, name, s->n) : "";
-    diag_error(r->diag, y->at, "unknown %s %.100s%s%s%s", s->what,
-               y->text ? y->text : yaml_kind_name[y->kind], near,
-               *near ? "" : "; known: ", *near ? "" : b.text);
-    return false;
-}
-
-static bool choose(resolver *r, const schema_selector *s, const yaml *y, bool is_written) {
-    selection *out = &r->selection;
-    const schema_option *option = y->text ? schema_option_find(s, y->text) : NULL;
-    if (!option) return unknown_option(r, s, y);
-    for (int i = 0; i < out->n; i++)
-        if (out->v[i].option == option) return true;
-    out->v[out->n++] = (struct chosen){s, option, is_written ? y : NULL};
-    return true;
-}
-
-/* Names in a layer list; `*named` says whether there were any. */
-static bool choose_list(resolver *r, const schema_selector *s, const yaml *y, bool is_written,
-                        bool *named) {
-    const yaml *const *item = y->kind == YAML_LIST ? y->item : &y;
-    const int n = y->kind == YAML_LIST ? y->n : 1;
-    for (int i = 0; i < n; i++) {
-        if (item[i]->kind != YAML_TEXT) continue;
-        *named = true;
-        if (!choose(r, s, item[i], is_written)) return false;
-    }
-    return true;
-}
-
 /* A key's value and whether the user wrote it: change, base, recipe, default, in this order. */
 static const yaml *effective(resolver *r, const setting *change, int n, const setting_list *recipe,
                              const char *key, bool *is_written) {
@@ -183,11 +134,11 @@ static bool select_options(resolver *r, const setting *change, int n, const sett
         bool named = false;
         if (s->list_key) {
             const yaml *y = effective(r, change, n, recipe, s->list_key, &is_written);
-            if (y) good &= choose_list(r, s, y, is_written, &named);
+            if (y) good &= selection_add_list(&r->selection, s, y, is_written, &named);
         }
         if (named) continue;
         const yaml *y = effective(r, change, n, recipe, s->key, &is_written);
-        if (y) good &= choose(r, s, y, is_written);
+        if (y) good &= selection_add(&r->selection, s, y, is_written);
     }
     return good;
 }
@@ -253,50 +204,6 @@ static int slot_range(const template *t, const char *key, int *first) {
     return i;
 }
 
-/* "cat", "cat and mamba", "a, b and c" of the options that have the key, or that are selected. */
-static const char *option_names(resolver *r, const schema_selector *s, const char *key, int *n) {
-    text_buffer b = {.arena = r->arena};
-    const char *last = NULL;
-    *n = 0;
-    for (int i = 0; i < s->n; i++) {
-        bool in = false;
-        if (key)
-            in = schema_find(r->schema, arena_printf(r->arena, "%s@%s", key, s->option[i].name));
-        for (int k = 0; !key && k < r->selection.n; k++)
-            in |= r->selection.v[k].option == &s->option[i];
-        if (!in) continue;
-        if (last) buffer_add(&b, *n > 1 ? ", " : "");
-        if (last) buffer_add(&b, last);
-        last = s->option[i].name;
-        ++*n;
-    }
-    if (*n > 1) buffer_add(&b, " and ");
-    buffer_add(&b, last ? last : "none");
-    return b.text;
-}
-
-/* A key that exists, but not for what this cell selects. */
-static void not_applicable(resolver *r, const setting *x) {
-    const char *at = strchr(x->key, '@');
-    const char *base =
-        arena_printf(r->arena, "%.*s", (int)(at ? at - x->key : (long)strlen(x->key)), x->key);
-    for (int i = 0; i < r->schema->n_selectors; i++) {
-        const schema_selector *s = &r->schema->selector[i];
-        int n_has, n_selected;
-        const char *has = option_names(r, s, base, &n_has);
-        if (!n_has) continue;
-        diag_error(r->diag, x->at,
-                   "%s applies to %s%s %s, not to %s; use \"when:\" to set it for %s only", x->key,
-                   s->what, n_has > 1 && !at ? "s" : "", at ? at + 1 : has,
-                   option_names(r, s, NULL, &n_selected),
-                   at          ? at + 1
-                   : n_has > 1 ? "those"
-                               : has);
-        return;
-    }
-    BUG("no option has %s", x->key);
-}
-
 /* Applies one setting; false after an error. `optional`: of a recipe, may not apply. */
 static bool apply(resolver *r, const template *t, const config_entry **entry, const setting *x,
                   bool optional) {
@@ -309,7 +216,7 @@ static bool apply(resolver *r, const template *t, const config_entry **entry, co
         good &= entry[i] != &broken_entry;
     }
     if (first == end && !optional) {
-        not_applicable(r, x);
+        selection_refuse(&r->selection, x);
         return false;
     }
     return good;
@@ -322,7 +229,7 @@ static int compare_slots(const void *left, const void *right) {
 }
 
 static void add_slots(resolver *r, template *t, const char *section, const field_table *table,
-                      const struct chosen *c) {
+                      const chosen *c) {
     const int length = (int)strcspn(section, ".");
     for (int i = 0; i < table->n; i++) {
         slot *s = &t->slot[t->n++];
@@ -376,7 +283,7 @@ static const template *template_of(resolver *r, const setting *change, int n) {
     b->n = 0;
     buffer_add(b, name ? name : "");
     for (int i = 0; i < r->selection.n; i++) {
-        const struct chosen *c = &r->selection.v[i];
+        const chosen *c = &r->selection.v[i];
         buffer_add(b, "\n");
         buffer_add(b, c->selector->key);
         buffer_add(b, "=");

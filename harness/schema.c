@@ -104,6 +104,27 @@ static bool begins_group(const char *key, const char *name) {
     return !strncmp(name, key, n) && name[n] == '.';
 }
 
+/* The same for the name SECTION.FIELD of some row of the table. */
+static bool table_has_group(const field_table *t, const char *section, const char *key) {
+    const long length = section_length(section), n = (long)strlen(key);
+    if (strncmp(section, key, (size_t)(n < length ? n : length))) return false;
+    if (n <= length) return n == length && t->n > 0;
+    for (int i = 0; key[length] == '.' && i < t->n; i++)
+        if (begins_group(key + length + 1, t->field[i].name)) return true;
+    return false;
+}
+
+bool schema_is_group(const schema *s, const char *key) {
+    bool found = false;
+    for (int i = 0; i < s->n_sections; i++)
+        for (int k = 0; k < s->section[i].n; k++)
+            found |= table_has_group(&s->section[i].table[k], s->section[i].name, key);
+    for (int i = 0; i < s->n_selectors; i++)
+        for (int k = 0; k < s->selector[i].n; k++)
+            found |= table_has_group(&s->selector[i].option[k].fields, s->selector[i].key, key);
+    return found;
+}
+
 /* KEY@OPTION that no table has. */
 static void unknown_option(arena *a, const schema *s, const char *key, place at, diag *d) {
     const char *base = arena_printf(a, "%.*s", (int)base_length(key), key);
@@ -157,6 +178,9 @@ static void verify_field(arena *a, const char *section, const field *f) {
     if (y) value_read(a, f->name, f, y, d);
     if (diag_errors(d)) BUG("%s", diag_line(d, 0));
     if (!f->help) BUG("field %s.%s has no help", section, f->name);
+    int choices = 1;
+    for (const char *p = f->choices; p && *p; p++) choices += *p == '|';
+    if (f->type == FIELD_SET && choices > 32) BUG("set %s.%s is too large", section, f->name);
 }
 
 static void verify_table(arena *a, map *seen, const char *section, const field_table *t,
@@ -206,6 +230,10 @@ void schema_verify(const schema *s) {
         for (int k = 0; k < s->section[i].n; k++)
             verify_table(a, seen, s->section[i].name, &s->section[i].table[k], NULL);
     verify_selectors(a, seen, s);
+    int n;
+    const char *const *key = schema_keys(a, s, &n);
+    for (int i = 0; i < n; i++)
+        if (schema_is_group(s, key[i])) BUG("%s is a field and a group", key[i]);
     for (int i = 0; i < s->n_recipes; i++) verify_recipe(a, s, &s->recipe[i]);
     arena_free(a);
 }

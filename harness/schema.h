@@ -67,8 +67,8 @@ const char *draft_get(const draft *d, const char *key); /* value::text; NULL: un
 void draft_set(draft *d, const char *key, const char *text); /* text as in YAML, flow style */
 
 /* Aborts (BUG) on a schema that contradicts itself: a default that is not valid for its field, two
- * fields of one name where both always apply, a selector without field, a recipe with an unknown
- * key. For tests, and once at start. */
+ * fields of one name where both always apply, a field that is also a group, a selector without
+ * field, a recipe with an unknown key. For tests, and once at start. */
 void schema_verify(const schema *s);
 
 /* Any field of that full name ("model.conv.width" or "model.conv.width@cat"), applying or not; the
@@ -76,6 +76,9 @@ void schema_verify(const schema *s);
 const field *schema_find(const schema *s, const char *key);
 
 const schema_option *schema_option_find(const schema_selector *s, const char *name);
+
+/* Whether some key starts with `key` and a dot. */
+bool schema_is_group(const schema *s, const char *key);
 
 /* Byte order, with @ before everything else, so that KEY and its KEY@OPTION stand together. */
 int key_compare(const char *a, const char *b);

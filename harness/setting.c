@@ -23,13 +23,8 @@ bool setting_add(arena *a, setting_list *list, const schema *s, setting x, diag 
 }
 
 /* `conv:` with nothing after it: a group without settings, rather than a setting. */
-static bool is_empty_group(arena *a, const schema *s, const char *key, const yaml *y) {
-    if (y->kind != YAML_NULL || *y->text) return false;
-    int n;
-    const char *const *name = schema_keys(a, s, &n);
-    for (int i = 0; i < n; i++)
-        if (!strncmp(name[i], key, strlen(key)) && name[i][strlen(key)] == '.') return true;
-    return false;
+static bool is_empty_group(const schema *s, const char *key, const yaml *y) {
+    return y->kind == YAML_NULL && !*y->text && schema_is_group(s, key);
 }
 
 static const setting *find(const setting_list *list, int from, const char *key) {
@@ -50,7 +45,7 @@ static void flatten(arena *a, setting_list *list, int from, const schema *s, con
         else if (first)
             diag_error(d, x.at, "duplicate key %s; it was given at line %d already", key,
                        first->at.line);
-        else if (is_known(s, key) || !is_empty_group(a, s, key, x.value))
+        else if (is_known(s, key) || !is_empty_group(s, key, x.value))
             setting_add(a, list, s, x, d);
     }
 }

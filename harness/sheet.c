@@ -156,9 +156,16 @@ static bool drop(sheet *s, const char *key, int *where) {
     return found;
 }
 
+static bool list_has(const setting_list *list, const char *key) {
+    for (int i = 0; i < list->n; i++)
+        if (!strcmp(list->v[i].key, key)) return true;
+    return false;
+}
+
 static bool has_key(const sheet *s, const char *key) {
-    bool found = group_of(&s->groups, key) != NULL;
-    for (int i = 0; i < s->base.n; i++) found |= !strcmp(s->base.v[i].key, key);
+    bool found = list_has(&s->base, key) || group_of(&s->groups, key);
+    for (int i = 0; i < s->when.n; i++)
+        found |= list_has(&s->when.v[i].set, key) || group_of(&s->when.v[i].groups, key);
     return found || (s->has_seeds && !strcmp(key, s->schema->seed_key));
 }
 

@@ -5,6 +5,7 @@
 #include "suggest.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 void buffer_add_bytes(text_buffer *b, const char *text, long n) {

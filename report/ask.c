@@ -8,6 +8,7 @@
 
 /* ---- what is drawn when nobody asked --------------------------------------------------------- */
 
+/* A figure against a fact needs two values of it. */
 static bool fact_varies(const choice *c, const char *fact) {
     double first = (double)NAN;
     for (int i = 0; i < c->n_row; i++) {
@@ -35,6 +36,7 @@ static status draw(const asker *k, const char *title, request q, error *e) {
     return request_draw(k->out, k->arena, k->choice, k->db, &q, title, e);
 }
 
+/* Against length first, then against what the task slices by. */
 static status draw_slices(const asker *k, const char *what, bool *any_line, error *e) {
     slice_list *slices = ARENA_NEW(k->arena, slice_list, 1);
     *slices = slices_find(k->arena, k->choice);
@@ -53,6 +55,7 @@ static status draw_slices(const asker *k, const char *what, bool *any_line, erro
     return STATUS_OK;
 }
 
+/* Against every numeric axis with at least three values; two are a comparison, not a curve. */
 static status draw_axes(const asker *k, const char *what, bool *any_line, error *e) {
     const choice *c = k->choice;
     for (int i = 0; i < c->n_shown; i++) {
@@ -67,6 +70,7 @@ static status draw_axes(const asker *k, const char *what, bool *any_line, error 
     return STATUS_OK;
 }
 
+/* What the search saw: a choice at the edge of its range is the first thing a reader must spot. */
 static status draw_search(const asker *k, error *e) {
     const record *r = k->choice->record;
     for (int i = 0; i < r->n_axis; i++) {
@@ -82,6 +86,7 @@ static status draw_search(const asker *k, error *e) {
     return STATUS_OK;
 }
 
+/* The figures of a report whose grid file asks for none. */
 static status draw_default(const asker *k, error *e) {
     arena *a = k->arena;
     const choice *c = k->choice;
@@ -108,6 +113,7 @@ static status draw_default(const asker *k, error *e) {
 
 /* ---- what the grid file asks for ------------------------------------------------------------- */
 
+/* Names of axes, one or a list, as bits. */
 static status axis_bits(unsigned long *bits, const choice *c, const json_t *names, int entry,
                         const char *field, error *e) {
     size_t n = json_is_array(names) ? json_array_size(names) : json_is_string(names);
@@ -118,20 +124,22 @@ static status axis_bits(unsigned long *bits, const choice *c, const json_t *name
         if (!x)
             return error_set(e, STATUS_USAGE,
                              "report.figures[%d].%s names '%s', which is not an axis of experiment "
-                             "'%s'; its axes are listed by `mixgrid table`",
+                             "'%s'; mixgrid report --print axes lists them.",
                              entry, field, key ? key : "(not text)", c->record->name);
         *bits |= AXIS_BIT(x - c->record->axis);
     }
     return STATUS_OK;
 }
 
+/* The sentence that lists the kinds. */
 static status unknown_kind(const char *kind, int entry, error *e) {
     return error_set(e, STATUS_USAGE,
                      "report.figures[%d].kind is '%s', but must be accuracy_vs_length, "
-                     "accuracy_vs_slice, vs_axis, search, loss_curve, bars or heatmap",
+                     "accuracy_vs_slice, vs_axis, search, loss_curve, bars or heatmap.",
                      entry, kind ? kind : "(missing)");
 }
 
+/* One entry of report.figures; everything it names is looked up before anything is drawn. */
 static status draw_entry(figure_list *out, arena *a, const choice *c, sqlite3 *db,
                          const json_t *json, int entry, error *e) {
     const char *kind = json_string_value(json_object_get(json, "kind"));
@@ -160,7 +168,7 @@ static status draw_entry(figure_list *out, arena *a, const choice *c, sqlite3 *d
     if (by_slice && !q.slices)
         return error_set(e, STATUS_USAGE,
                          "report.figures[%d] draws against '%s', but no run has values for it; add "
-                         "eval.lengths to the grid file, or name one of the task's slices in x",
+                         "eval.lengths to the grid file, or name one of the task's slices in x.",
                          entry, slice);
     if (strcmp(q.kind, "vs_axis") == 0 && x &&
         (strcmp(x, "state_size") == 0 || strcmp(x, "params") == 0)) {
@@ -171,7 +179,7 @@ static status draw_entry(figure_list *out, arena *a, const choice *c, sqlite3 *d
         if (!found || !found->n)
             return error_set(e, STATUS_USAGE,
                              "report.figures[%d].x is '%s', which is not an axis of experiment "
-                             "'%s', nor state_size or params",
+                             "'%s', nor state_size or params.",
                              entry, x, c->record->name);
         q.x = found;
     }
@@ -179,8 +187,8 @@ static status draw_entry(figure_list *out, arena *a, const choice *c, sqlite3 *d
                    strcmp(q.kind, "heatmap") == 0;
     bool needs_number = needs_x && strcmp(q.kind, "heatmap") != 0;
     if (needs_x && (!q.x || (needs_number && !q.x->numeric)))
-        return error_set(e, STATUS_USAGE, "report.figures[%d] of kind %s needs x: an axis%s", entry,
-                         q.kind, needs_number ? " of numbers" : "");
+        return error_set(e, STATUS_USAGE, "report.figures[%d] of kind %s needs x: an axis%s.",
+                         entry, q.kind, needs_number ? " of numbers" : "");
     if (axis_bits(&q.series, c, json_object_get(json, "series"), entry, "series", e) ||
         axis_bits(&q.panel, c, json_object_get(json, "panel"), entry, "panel", e))
         return e->code;

@@ -9,12 +9,15 @@
 
 bool axis_shown(const axis *x) { return !x->seed && !x->over && (x->n > 1 || x->partial); }
 
+/* Are x and y [n_axis] equal but for the seed, and but for searched axes where these are ignored?
+ * */
 static bool same_values(const record *r, const int *x, const int *y, bool ignore_over) {
     for (int i = 0; i < r->n_axis; i++)
         if (!r->axis[i].seed && !(ignore_over && r->axis[i].over) && x[i] != y[i]) return false;
     return true;
 }
 
+/* Order of rows: by the shown axes, block axes first. */
 static int compare_rows(const choice *c, const int *x, const int *y) {
     for (int k = 0; k < c->n_shown; k++) {
         int i = c->shown[k];
@@ -43,6 +46,7 @@ bool choice_same_block(const choice *c, const choice_row *x, const choice_row *y
     return true;
 }
 
+/* The variant with these values, made where it is new. O(n_variant * n_axis). */
 static variant *variant_get(choice *c, arena *a, const int *value) {
     const record *r = c->record;
     for (int i = 0; i < c->n_variant; i++)
@@ -54,6 +58,7 @@ static variant *variant_get(choice *c, arena *a, const int *value) {
     return v;
 }
 
+/* Adds a run, in the order of seeds; a run that stands in two cells counts once. */
 static void variant_add(arena *a, variant *v, const record_run *run) {
     for (int i = 0; i < v->n_run; i++)
         if (v->run[i] == run) return;
@@ -91,6 +96,7 @@ typedef struct final_key {
     const char *split, *slice, *name;
 } final_key;
 
+/* value() of sample_map for one final value. */
 static double final_value(const record_run *run, const void *context) {
     const final_key *k = context;
     return run_final(run, k->split, k->slice, k->name);
@@ -126,6 +132,8 @@ static bool beats(const record *r, arena *a, const variant *x, const variant *y)
     return x_loss < y_loss;
 }
 
+/* Scores every candidate on the split of `select:` and keeps the best; without `select:` there is
+ * one candidate. */
 static void choose(choice *c, arena *a, choice_row *row) {
     const record *r = c->record;
     row->chosen = row->candidate[0];
@@ -140,6 +148,7 @@ static void choose(choice *c, arena *a, choice_row *row) {
     }
 }
 
+/* Groups variants into rows, inserted in the order of rows, so that blocks are contiguous. */
 static void rows_make(choice *c, arena *a) {
     const record *r = c->record;
     for (int i = 0; i < c->n_variant; i++) {

@@ -8,6 +8,7 @@
 
 #include <math.h>
 
+/* A new block at the end; the pointer is good until the next one. */
 static block *add(document *d, block_kind kind) {
     ARENA_GROW(d->arena, d->block, d->n, d->cap);
     d->block[d->n] = (block){.kind = kind};
@@ -40,6 +41,7 @@ static void line_add(lines *l, const char *s) {
     l->s[l->n++] = s;
 }
 
+/* An empty list adds nothing. */
 static void add_list(document *d, const lines *l) {
     if (l->n == 0) return;
     block *b = add(d, BLOCK_LIST);
@@ -52,12 +54,14 @@ static void fact_add(document *d, const char *s) {
     d->fact[d->n_fact++] = s;
 }
 
+/* Over all runs, failed ones included: what the experiment cost. */
 static double total_wall_s(const record *r) {
     double sum = 0;
     for (int i = 0; i < r->n_run; i++) sum += isnan(r->run[i].wall_s) ? 0 : r->run[i].wall_s;
     return sum;
 }
 
+/* Runs that are over without a result. */
 static int n_failed(const record *r) {
     int n = 0;
     for (int i = 0; i < r->n_run; i++) n += run_failed(&r->run[i]);
@@ -66,6 +70,7 @@ static int n_failed(const record *r) {
 
 /* ---- parts ----------------------------------------------------------------------------------- */
 
+/* The line under the title: how much there is and how it went. */
 static void compose_facts(document *d, const record *r) {
     arena *a = d->arena;
     fact_add(d, arena_printf(a, "%d %s", r->n_run, r->n_run == 1 ? "run" : "runs"));
@@ -75,6 +80,7 @@ static void compose_facts(document *d, const record *r) {
     fact_add(d, arena_printf(a, "%s of training", text_duration(a, total_wall_s(r))));
 }
 
+/* Every failed run with its message and, folded, the end of its log. */
 static void compose_failures(document *d, const record *r) {
     if (n_failed(r) == 0) return;
     arena *a = d->arena;
@@ -147,10 +153,12 @@ static void compose_provenance(document *d, const record *r) {
     add_table(d, t, false);
 }
 
+/* The main outcome in words. */
 static const char *metric_names(arena *a, const choice *c) {
     return arena_printf(a, "%s on the %s split", metric_find(choice_metric(c)).title, c->split);
 }
 
+/* "low to high", or one value where both read the same. */
 static const char *range_text(arena *a, double low, double high,
                               const char *(*show)(arena *, double)) {
     const char *from = show(a, low), *to = show(a, high);
@@ -171,6 +179,7 @@ static bool fact_range(double *low, double *high, const record *r, size_t offset
     return *low <= *high;
 }
 
+/* One line of the checklist for a fact at `offset` of record_run. */
 static void list_fact(lines *l, const record *r, const char *name, size_t offset, const char *unit,
                       const char *(*show)(arena *, double)) {
     double low, high;
@@ -182,6 +191,7 @@ static void list_fact(lines *l, const record *r, const char *name, size_t offset
         l, arena_printf(l->arena, "%s: %s%s.", name, range_text(l->arena, low, high, show), unit));
 }
 
+/* Parameters are an integer and so not a case of list_fact. */
 static void list_params(lines *l, const record *r) {
     double low = INFINITY, high = -INFINITY;
     for (int i = 0; i < r->n_run; i++)
@@ -194,6 +204,7 @@ static void list_params(lines *l, const record *r) {
                             : "Trained parameters: not recorded.");
 }
 
+/* "3", or "2 to 5" where rows differ. */
 static const char *seeds_text(arena *a, const choice *c) {
     int low = c->n_row ? c->row[0].chosen->n_run : 0, high = low;
     for (int i = 0; i < c->n_row; i++) {
@@ -204,6 +215,7 @@ static const char *seeds_text(arena *a, const choice *c) {
     return low == high ? arena_printf(a, "%d", low) : arena_printf(a, "%d to %d", low, high);
 }
 
+/* How settings were chosen, in full: the item most reports leave out. */
 static void list_selection(lines *l, const choice *c) {
     const record *r = c->record;
     arena *a = l->arena;

@@ -19,10 +19,12 @@ typedef struct plan {
     unsigned long series, panel;
 } plan;
 
+/* Bars stand side by side under their names, so methods need no legend. */
 static bool use_bars(const request *q) { return strcmp(q->kind, "bars") == 0; }
 
 /* ---- series and panels ----------------------------------------------------------------------- */
 
+/* The shown axes as bits. */
 static unsigned long shown_bits(const choice *c) {
     unsigned long bits = 0;
     for (int k = 0; k < c->n_shown; k++) bits |= AXIS_BIT(c->shown[k]);
@@ -45,6 +47,7 @@ static int combinations(const choice *c, unsigned long bits) {
     return n;
 }
 
+/* The axis that has the colours. */
 static bool is_mixer(const axis *x) { return strcmp(x->key, "model.mixer") == 0; }
 
 /* Panels take axes, fewest values first, until the series of one panel can be told apart. */
@@ -96,6 +99,7 @@ static int variation_of(const plan *p, const variant *v) {
     return rank;
 }
 
+/* Colour by mixer where mixers are compared or nothing is; else by the first value. */
 static style style_of_row(const plan *p, const variant *v) {
     const choice *c = p->choice;
     bool by_mixer = p->series == 0;
@@ -111,6 +115,7 @@ static style style_of_row(const plan *p, const variant *v) {
     return style_mixer(c->record, v->run[0]->mixer, rank - least);
 }
 
+/* The panel of a row, made where it is new. The pointer is good until the next panel. */
 static figure_panel *panel_of(plan *p, const variant *v) {
     const char *title = variant_label(p->arena, p->choice, v, ~p->panel);
     for (int i = 0; i < p->f->n; i++)
@@ -118,6 +123,8 @@ static figure_panel *panel_of(plan *p, const variant *v) {
     return figure_panel_add(p->arena, p->f, title);
 }
 
+/* The series of a row in its panel, made where it is new. The pointer is good until the next
+ * series. */
 static figure_series *series_of(plan *p, const variant *v) {
     figure_panel *panel = panel_of(p, v);
     const char *title = variant_label(p->arena, p->choice, v, ~p->series);
@@ -126,6 +133,7 @@ static figure_series *series_of(plan *p, const variant *v) {
     return figure_series_add(p->arena, panel, title, style_of_row(p, v));
 }
 
+/* A mean with its interval, and its single runs where they are few enough to be seen. */
 static void add_sample(plan *p, figure_series *s, double x, const sample *y) {
     if (y->n == 0) return;
     figure_point_add(p->arena, s, (figure_point){x, y->mean, y->mean - y->half, y->mean + y->half});
@@ -135,42 +143,20 @@ static void add_sample(plan *p, figure_series *s, double x, const sample *y) {
 
 /* ---- ticks and scales ------------------------------------------------------------------------ */
 
-static const char *tick_label(arena *a, double v) {
-    if (v != 0 && (fabs(v) < 1e-2 || fabs(v) >= 1e6)) {
-        int exponent = (int)floor(log10(fabs(v)) + 1e-9);
-        double factor = v / pow(10, exponent);
-        if (fabs(factor - round(factor)) < 0.005)
-            return arena_printf(a, "%lde%d", lround(factor), exponent);
-        return arena_printf(a, "%.1fe%d", factor, exponent);
-    }
-    return arena_printf(a, "%.4g", v);
-}
-
-/* Logarithmic where values grow by factors: by 2 for powers of two, by 10 beyond a factor of 8. */
-static figure_scale scale_of(const double *v, int n) {
-    double low = INFINITY, high = -INFINITY;
-    bool powers = n > 2;
-    for (int i = 0; i < n; i++) {
-        low = fmin(low, v[i]);
-        high = fmax(high, v[i]);
-        powers &= v[i] > 0 && log2(v[i]) == floor(log2(v[i]));
-    }
-    if (low <= 0) return SCALE_LINEAR;
-    if (powers && high >= 8 * low) return SCALE_LOG2;
-    return high >= 8 * low ? SCALE_LOG10 : SCALE_LINEAR;
-}
-
+/* Scale and ticks for the x values v [n], ascending; many values are left to gnuplot. */
 static void set_ticks(plan *p, const double *v, int n) {
-    p->f->x_scale = scale_of(v, n);
+    p->f->x_scale = figure_scale_of(v, n);
     if (n == 0) return;
     if (n > 14) return;
     p->f->x_tick = ARENA_NEW(p->arena, figure_tick, n);
     p->f->n_x_tick = n;
-    for (int i = 0; i < n; i++) p->f->x_tick[i] = (figure_tick){v[i], tick_label(p->arena, v[i])};
+    for (int i = 0; i < n; i++)
+        p->f->x_tick[i] = (figure_tick){v[i], figure_tick_label(p->arena, v[i])};
 }
 
 /* ---- kinds ----------------------------------------------------------------------------------- */
 
+/* x: the value of a slice, length or another; the trained length is marked. */
 static status fill_slice(plan *p, error *e) {
     (void)e;
     const choice *c = p->choice;
@@ -196,6 +182,7 @@ static status fill_slice(plan *p, error *e) {
     return STATUS_OK;
 }
 
+/* x: a numeric axis; rows without it have no point. */
 static status fill_axis(plan *p, error *e) {
     (void)e;
     const choice *c = p->choice;
@@ -245,6 +232,7 @@ double run_fact(const record_run *run, const char *fact) {
     return run->state_size;
 }
 
+/* x: a fact of the run; points of one series are joined in the order of size. */
 static status fill_fact(plan *p, error *e) {
     (void)e;
     const choice *c = p->choice;
@@ -298,6 +286,7 @@ static double curve_mean(const curve *k, long from, long to) {
     return n ? sum / n : curve_at(k, to);
 }
 
+/* Mean and range over finished seeds of the chosen setting, in at most CURVE_POINTS bins. */
 static status fill_curve(plan *p, error *e) {
     const choice *c = p->choice;
     for (int i = 0; i < c->n_row; i++) {
@@ -344,6 +333,7 @@ static status fill_curve(plan *p, error *e) {
 
 /* ---- bars and heat maps ---------------------------------------------------------------------- */
 
+/* One bar per method at 0, 1, 2 ...; single runs are spread sideways, by seed. */
 static status fill_bars(plan *p, error *e) {
     (void)e;
     const choice *c = p->choice;
@@ -370,10 +360,12 @@ static status fill_bars(plan *p, error *e) {
     return STATUS_OK;
 }
 
+/* Values of an axis at 1, 2, 3 ... */
 static figure_tick *axis_ticks(arena *a, const axis *x) {
     figure_tick *tick = ARENA_NEW(a, figure_tick, x->n);
     for (int i = 0; i < x->n; i++)
-        tick[i] = (figure_tick){i + 1, x->numeric ? tick_label(a, x->number[i]) : x->value[i]};
+        tick[i] =
+            (figure_tick){i + 1, x->numeric ? figure_tick_label(a, x->number[i]) : x->value[i]};
     return tick;
 }
 
@@ -386,7 +378,7 @@ static status fill_heatmap(plan *p, error *e) {
     if (y_axis < 0)
         return error_set(e, STATUS_USAGE,
                          "a heatmap of experiment '%s' needs two axes that vary: give x and series "
-                         "in report.figures",
+                         "in report.figures.",
                          c->record->name);
     p->panel |= p->series & ~AXIS_BIT(y_axis);
     p->series = AXIS_BIT(y_axis);
@@ -441,12 +433,16 @@ enum { N_MAKER = (int)(sizeof makers / sizeof *makers) };
 
 /* ---- one request to files -------------------------------------------------------------------- */
 
+/* Split, meaning of line and band, and what is not in the figure. */
 static void caption_make(plan *p, const char *band) {
     const choice *c = p->choice;
     const request *q = p->q;
     text t = text_new(p->arena);
+    int failed = 0, n_max = 0;
+    for (int i = 0; i < c->n_row; i++)
+        n_max = c->row[i].chosen->n_run > n_max ? c->row[i].chosen->n_run : n_max;
+    if (n_max == 1) band = "One seed: there is no interval.";
     text_add(&t, "%s split. %s", text_capital(p->arena, q->split), band);
-    int failed = 0;
     for (int i = 0; i < c->n_row; i++) failed += c->row[i].chosen->n_failed;
     if (strcmp(q->kind, "search") == 0 && metric_find(q->name).accuracy)
         text_put(&t, " A failed or diverged run counts as 0, as in the choice.");
@@ -477,6 +473,7 @@ static void figure_emit(figure_list *out, arena *a, figure *f) {
     }
 }
 
+/* An empty frame is no figure. */
 static bool anything_drawn(const figure *f) {
     for (int p = 0; p < f->n; p++)
         for (int s = 0; s < f->panel[p].n; s++)

@@ -28,16 +28,42 @@ void figure_dot_add(arena *a, figure_series *s, double x, double y) {
     s->dot[s->n_dot++] = (figure_point){x, y, (double)NAN, (double)NAN};
 }
 
+const char *figure_tick_label(arena *a, double v) {
+    if (v != 0 && (fabs(v) < 1e-2 || fabs(v) >= 1e6)) {
+        int exponent = (int)floor(log10(fabs(v)) + 1e-9);
+        double factor = v / pow(10, exponent);
+        if (fabs(factor - round(factor)) < 0.005)
+            return arena_printf(a, "%lde%d", lround(factor), exponent);
+        return arena_printf(a, "%.1fe%d", factor, exponent);
+    }
+    return arena_printf(a, "%.4g", v);
+}
+
+figure_scale figure_scale_of(const double *v, int n) {
+    double low = INFINITY, high = -INFINITY;
+    bool powers = n > 2;
+    for (int i = 0; i < n; i++) {
+        low = fmin(low, v[i]);
+        high = fmax(high, v[i]);
+        powers &= v[i] > 0 && log2(v[i]) == floor(log2(v[i]));
+    }
+    if (low <= 0) return SCALE_LINEAR;
+    if (powers && high >= 8 * low) return SCALE_LOG2;
+    return high >= 8 * low ? SCALE_LOG10 : SCALE_LINEAR;
+}
+
 typedef struct range {
     double low, high;
 } range;
 
+/* Takes v into the range, if it is a number. */
 static void widen(range *r, double v) {
     if (!isfinite(v)) return;
     r->low = fmin(r->low, v);
     r->high = fmax(r->high, v);
 }
 
+/* Air around the data: a share of the range on each side, as a factor on logarithmic scales. */
 static void pad(range *r, double share, bool log_scale) {
     if (r->low > r->high) *r = (range){0, 1};
     if (log_scale && r->low > 0) {

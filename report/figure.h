@@ -61,6 +61,10 @@ enum { FIGURE_SVG = 1, FIGURE_PNG = 2, FIGURE_PDF = 4 };
 
 /* Sets ranges from the points. */
 void figure_fit(figure *f);
+/* A number as short as a tick needs: "128", "3e-4". */
+const char *figure_tick_label(arena *a, double v);
+/* Logarithmic where values grow by factors: by 2 for powers of two, by 10 beyond a factor of 8. */
+figure_scale figure_scale_of(const double *v, int n);
 /* A new series or panel in arena `a`. */
 figure_panel *figure_panel_add(arena *a, figure *f, const char *title);
 figure_series *figure_series_add(arena *a, figure_panel *p, const char *title, style look);

@@ -11,7 +11,7 @@ extern char **environ;
 
 static const char missing[] =
     "gnuplot is not installed or not on PATH, so figures are left out (tables are complete); "
-    "install it, e.g. with `apt install gnuplot-nox`, and run the same command again";
+    "install it, e.g. with `apt install gnuplot-nox`, and run the same command again.";
 
 bool gnuplot_found(void) {
     const char *path = getenv("PATH");

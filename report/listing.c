@@ -9,6 +9,7 @@
 
 static const char *const not_axes[] = {"label", "value", "source", "note", "metric", "slice", 0};
 
+/* Is this member of a published entry a setting, not a word about the number? */
 static bool is_axis_key(const char *key) {
     for (int i = 0; not_axes[i]; i++)
         if (strcmp(key, not_axes[i]) == 0) return false;
@@ -33,6 +34,7 @@ static bool published_matches(const choice *c, const json_t *item, const variant
     return named > 0;
 }
 
+/* The entry's own label, or its settings. */
 static const char *published_label(arena *a, const json_t *item) {
     const char *label = json_string_value(json_object_get(item, "label")), *key;
     if (label) return arena_text(a, label);

@@ -13,6 +13,7 @@ static const char *fence_for(arena *a, const char *s) {
     return fence;
 }
 
+/* One block as Markdown; every text but code through text_markdown. */
 static void put_block(text *t, const block *b) {
     switch (b->kind) {
     case BLOCK_HEADING: text_add(t, "## %s\n\n", b->title); break;

@@ -68,6 +68,7 @@ static const char script[] =
     "      var d=x.k<y.k?-1:x.k>y.k?1:0;return (up?d:-d)||x.i-y.i})\n"
     "    .forEach(function(x){x.r.classList.remove('block');b.appendChild(x.r)})})})});\n";
 
+/* Inlines the image and links the files it was made from. */
 static void put_figure(text *t, const figure *f) {
     const char *svg = strstr(f->svg, "<svg");
     text_add(t, "<figure class=\"image\" id=\"fig-%s\">\n", f->id);
@@ -89,12 +90,14 @@ static void put_figure(text *t, const figure *f) {
              f->id, f->id, f->id, f->id);
 }
 
+/* Opens a fold that the reader may open; the caller closes it. */
 static void put_folded(text *t, const char *summary) {
     text_put(t, "<details><summary>");
     text_html(t, summary);
     text_put(t, "</summary>\n");
 }
 
+/* One block as HTML; every text through text_html. */
 static void put_block(text *t, const block *b) {
     switch (b->kind) {
     case BLOCK_HEADING:

@@ -31,6 +31,7 @@ static int legend_series(const figure_series **out, const figure *f, int max) {
 
 enum { MAX_LEGEND = 40 };
 
+/* Columns of the longest label. */
 static int widest_tick(const figure_tick *tick, int n) {
     int widest = 1;
     for (int i = 0; i < n; i++)
@@ -38,6 +39,7 @@ static int widest_tick(const figure_tick *tick, int n) {
     return widest;
 }
 
+/* Places in pixels; text is taken as 7 to 8 pixels a letter, on the safe side. */
 static layout layout_of(const figure *f) {
     const figure_series *series[MAX_LEGEND];
     int n = legend_series(series, f, MAX_LEGEND), widest = 1;
@@ -75,6 +77,7 @@ static layout layout_of(const figure *f) {
 
 /* ---- data ------------------------------------------------------------------------------------ */
 
+/* A number of the data file; nine digits are more than any image shows. */
 static void put_number(text *t, double v) {
     if (isnan(v))
         text_put(t, " NaN");
@@ -82,6 +85,7 @@ static void put_number(text *t, double v) {
         text_add(t, " %.9g", v);
 }
 
+/* Cuts an interval at the frame: gnuplot would not draw a whisker that ends outside. */
 static double clip(const figure *f, double v) {
     return v < f->y_low ? f->y_low : v > f->y_high ? f->y_high : v;
 }
@@ -114,6 +118,7 @@ static const char *data_text(arena *a, const figure *f) {
 
 /* ---- script ---------------------------------------------------------------------------------- */
 
+/* Explicit ticks of axis "x" or "y". */
 static void put_ticks(text *t, const char *which, const figure_tick *tick, int n, bool turned) {
     text_add(t, "  set %stics %s(", which, turned ? "rotate by 40 right " : "");
     for (int i = 0; i < n; i++) {
@@ -162,6 +167,7 @@ static void put_x_ticks(text *t, const figure *f, const layout *l) {
     put_ticks(t, "x", kept, n, false);
 }
 
+/* Opens the loop over formats, with sizes and fonts that look the same in each. */
 static void put_terminals(text *t, const figure *f, const layout *l, unsigned formats) {
     static const char *const name[] = {"svg", "png", "pdf"};
     text_put(t, "formats = '");
@@ -192,6 +198,7 @@ static void put_label(text *t, const layout *l, const char *s, double x, double 
     text_add(t, " at screen %.5f,%.5f %s\n", x / l->width, 1 - y / l->height, how);
 }
 
+/* Trained length and chance level: grey, behind the data, named outside of the frame. */
 static void put_marks(text *t, const figure *f, const layout *l, int p, int x, int y) {
     double mark = f->panel[p].mark, from = f->x_low, to = f->x_high;
     const char *grey = "tc rgb '#777777'";
@@ -217,6 +224,7 @@ static void put_marks(text *t, const figure *f, const layout *l, int p, int x, i
     }
 }
 
+/* Margins, title and labels of panel p; axis labels stand at the outer panels only. */
 static void put_frame(text *t, const figure *f, const layout *l, int p) {
     int column = p % l->columns, row = p / l->columns;
     double w = l->width, h = l->height;
@@ -235,17 +243,20 @@ static void put_frame(text *t, const figure *f, const layout *l, int p) {
     put_marks(t, f, l, p, x, y);
 }
 
+/* Is there an interval with any width? */
 static bool has_band(const figure_series *s) {
     for (int i = 0; i < s->n; i++)
         if (!isnan(s->point[i].low) && s->point[i].high > s->point[i].low) return true;
     return false;
 }
 
+/* Line and marker of a series, as gnuplot options. */
 static void put_look(text *t, const style *look, const figure *f) {
     text_add(t, "lc rgb '%s' dt %d lw 1.6", look->colour, look->dash);
     if (f->kind != FIGURE_CURVES) text_add(t, " pt %d ps 0.85", look->marker);
 }
 
+/* Lines with bands, or single points with whiskers. */
 static void put_lines(text *t, const figure *f, const figure_panel *panel, int block) {
     /* Bands first, single runs next, lines on top: nothing hides a mean. */
     text_put(t, "  plot \\\n");
@@ -280,6 +291,7 @@ static void put_lines(text *t, const figure *f, const figure_panel *panel, int b
     }
 }
 
+/* Boxes, whiskers, single runs. */
 static void put_bars(text *t, const figure_panel *panel, int block) {
     text_put(t, "  set boxwidth 0.62\n  plot \\\n");
     for (int s = 0; s < panel->n; s++) {
@@ -353,6 +365,7 @@ static void put_legend(text *t, const figure *f, const layout *l) {
     }
 }
 
+/* The whole script, for one loop over the formats. */
 static const char *script_text(arena *a, const figure *f, const layout *l, unsigned formats) {
     text t = text_new(a);
     text_add(&t,
@@ -410,6 +423,7 @@ static const char *svg_clean(arena *a, const char *svg, const char *id) {
         {"\"black\"", "\"currentColor\""},
         {"'black'", "'currentColor'"},
         {"rgb(  0,   0,   0)", "currentColor"},
+        {"'rgb(216, 216, 216)'", "'#808080' stroke-opacity='0.35'"},
         {"font-family=\"Liberation Sans\"",
          "font-family=\"Liberation Sans, Helvetica, Arial, sans-serif\""},
     };

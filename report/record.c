@@ -5,19 +5,22 @@
 
 #include <math.h>
 
+/* SQLite failed: `what` was being read. Returns the code of the error it sets. */
 static status database_error(error *e, sqlite3 *db, const char *what) {
     return error_set(
         e, STATUS_ENVIRONMENT,
         "cannot read %s from the results database: %s; `mixgrid rebuild` makes it anew "
-        "from the journals",
+        "from the journals.",
         what, sqlite3_errmsg(db));
 }
 
+/* Column i as a copy in the arena; NULL becomes "". */
 static const char *column_text(arena *a, sqlite3_stmt *q, int i) {
     const char *s = (const char *)sqlite3_column_text(q, i);
     return arena_text(a, s ? s : "");
 }
 
+/* Column i; NULL, which stands for a value that is not known or not finite, becomes NAN. */
 static double column_real(sqlite3_stmt *q, int i) {
     return sqlite3_column_type(q, i) == SQLITE_NULL ? (double)NAN : sqlite3_column_double(q, i);
 }
@@ -70,7 +73,7 @@ static status unknown_experiment(arena *a, sqlite3 *db, const char *name, error 
     if (n == 0)
         return error_set(e, STATUS_USAGE,
                          "there is no experiment in this database yet; `mixgrid run FILE` with the "
-                         "same --db fills it");
+                         "same --db fills it.");
     text names = text_new(a);
     for (int k = 0; k < n && k < 5; k++) {
         int best = -1;
@@ -86,6 +89,8 @@ static status unknown_experiment(arena *a, sqlite3 *db, const char *name, error 
                      names.s);
 }
 
+/* Fills name and spec. The name of an experiment goes before the path of a grid file, so that one
+ * experiment called like the file of another is still found. */
 static status load_spec(record *r, sqlite3 *db, const char *name, error *e) {
     sqlite3_stmt *q = NULL;
     const char *sql = "SELECT name, spec FROM experiment WHERE name = ?1 OR file = ?1 "
@@ -101,7 +106,7 @@ static status load_spec(record *r, sqlite3 *db, const char *name, error *e) {
         if (!json_is_object(r->spec))
             error_set(e, STATUS_ENVIRONMENT,
                       "the description of experiment '%s' in the database is not a JSON object; "
-                      "`mixgrid run` with the grid file writes it again",
+                      "`mixgrid run` with the grid file writes it again.",
                       name);
     } else if (rc == SQLITE_DONE) {
         unknown_experiment(r->arena, db, name, e);
@@ -114,12 +119,15 @@ static status load_spec(record *r, sqlite3 *db, const char *name, error *e) {
 
 /* ---- runs and cells -------------------------------------------------------------------------- */
 
+/* The state called so. An unknown one, of a newer program, is taken as not over yet. */
 static run_state state_of(const char *name) {
     for (int s = 0; s < N_RUN_STATE; s++)
         if (strcmp(run_state_name[s], name) == 0) return (run_state)s;
     return RUN_PENDING;
 }
 
+/* Fills run[] by id, with the exit of the last attempt, and counts the states. A run that stands in
+ * several cells appears once. */
 static status load_runs(record *r, sqlite3 *db, error *e) {
     const char *sql =
         "SELECT r.id, r.mixer, r.task, r.message, r.state, r.seed, r.params, r.state_size, "
@@ -163,11 +171,13 @@ static int compare_run_id(const void *key, const void *run) {
     return strcmp(key, ((const record_run *)run)->id);
 }
 
+/* The run with this id, or NULL. O(log n_run). */
 static record_run *run_of(const record *r, const char *id) {
     if (r->n_run == 0) return NULL;
     return bsearch(id, r->run, (size_t)r->n_run, sizeof *r->run, compare_run_id);
 }
 
+/* Fills final[] of every run, in the order that run_final searches by. */
 static status load_finals(record *r, sqlite3 *db, error *e) {
     const char *sql = "SELECT run, split, slice, name, value, flag FROM final WHERE run IN (SELECT "
                       "run FROM cell WHERE experiment = ?1) ORDER BY run, split, slice, name";
@@ -196,6 +206,7 @@ static bool starts_with(const char *s, const char *prefix) {
     return strncmp(s, prefix, strlen(prefix)) == 0;
 }
 
+/* The axis of a key, made where it is new. The pointer is good until the next call. */
 static axis *axis_get(record *r, const char *key) {
     for (int i = 0; i < r->n_axis; i++)
         if (strcmp(r->axis[i].key, key) == 0) return &r->axis[i];
@@ -211,6 +222,8 @@ static axis *axis_get(record *r, const char *key) {
     return x;
 }
 
+/* Index of a value on its axis, added where it is new. One value that is no number makes the whole
+ * axis one of text. */
 static int axis_value(record *r, axis *x, const json_t *json) {
     const char *s = json_plain(r->arena, json);
     for (int i = 0; i < x->n; i++)
@@ -246,6 +259,7 @@ static void axis_sort(record *r, int which) {
         if (r->cell[c].value[which] >= 0) r->cell[c].value[which] = place[r->cell[c].value[which]];
 }
 
+/* Short names, but whole keys for axes whose short names are the same. */
 static void axis_names(record *r) {
     for (int i = 0; i < r->n_axis; i++) {
         bool shared = false;
@@ -255,6 +269,7 @@ static void axis_names(record *r) {
     }
 }
 
+/* Fills cell[] and axis[]; afterwards every cell knows its place on every axis. */
 static status load_cells(record *r, sqlite3 *db, error *e) {
     const char *sql = "SELECT run, label, axes FROM cell WHERE experiment = ?1 ORDER BY position";
     sqlite3_stmt *q = NULL;
@@ -279,7 +294,7 @@ static status load_cells(record *r, sqlite3 *db, error *e) {
     sqlite3_finalize(q);
     if (r->n_axis > MAX_AXES)
         error_set(e, STATUS_USAGE,
-                  "experiment '%s' varies %d keys and a report shows at most %d; split the grid",
+                  "experiment '%s' varies %d keys and a report shows at most %d; split the grid.",
                   r->name, r->n_axis, MAX_AXES);
     for (int c = 0; c < r->n_cell; c++) {
         r->cell[c].value = ARENA_NEW(r->arena, int, r->n_axis);
@@ -300,6 +315,8 @@ static status load_cells(record *r, sqlite3 *db, error *e) {
 
 /* ---- selection and surroundings -------------------------------------------------------------- */
 
+/* Reads `select:`. by is SPLIT/NAME or SPLIT/SLICE/NAME; without a mode, accuracies are maximised
+ * and everything else minimised. */
 static status load_select(record *r, error *e) {
     const json_t *select = json_object_get(r->spec, "select");
     if (!json_is_object(select)) return STATUS_OK;
@@ -312,12 +329,12 @@ static status load_select(record *r, error *e) {
     }
     const char *by = json_string_value(json_object_get(select, "by"));
     const char *mode = json_string_value(json_object_get(select, "mode"));
-    if (!by) by = "val/token_acc";
+    if (!by) by = "val/token_acc.";
     const char *first = strchr(by, '/'), *last = strrchr(by, '/');
     if (!first || !last[1] || first == by)
         return error_set(e, STATUS_USAGE,
                          "select.by of experiment '%s' is '%s', but must be SPLIT/NAME such as "
-                         "val/token_acc",
+                         "val/token_acc.",
                          r->name, by);
     r->by_split = arena_printf(r->arena, "%.*s", (int)(first - by), by);
     r->by_slice =
@@ -327,6 +344,7 @@ static status load_select(record *r, error *e) {
     return STATUS_OK;
 }
 
+/* Fills environment[], those with most runs first. */
 static status load_environments(record *r, sqlite3 *db, error *e) {
     const char *sql =
         "SELECT e.json, count(DISTINCT a.run) FROM attempt AS a JOIN environment AS e "

@@ -24,10 +24,12 @@ static status open_choice(store **s, record *r, choice **c, arena *a, const char
     return STATUS_OK;
 }
 
+/* Writes folder/name. */
 static status write_text(arena *a, const char *folder, const char *name, const char *s, error *e) {
     return file_write(arena_printf(a, "%s/%s", folder, name), s, (long)strlen(s), e);
 }
 
+/* Writes a table in the formats of files. */
 static status write_table(arena *a, const char *folder, const table *t, error *e) {
     static const table_format formats[] = {TABLE_MARKDOWN, TABLE_LATEX, TABLE_CSV};
     for (int i = 0; i < 3 && !e->code; i++) {
@@ -53,10 +55,12 @@ static const char *write_figures(arena *a, const figure_list *list, const char *
     return why;
 }
 
+/* Tables before figures before the page: what fails later leaves the earlier files complete. */
 static status write_all(arena *a, const choice *c, sqlite3 *db, const report_options *options,
                         FILE *log, error *e) {
     const char *out = options->out;
-    table_list tables = tabulate(a, c);
+    table_list tables;
+    if (tabulate(&tables, a, c, e)) return e->code;
     table *published = tabulate_published(a, c);
     figure_list figures = {0};
     const char *figure_folder = arena_printf(a, "%s/figures", out), *missing = NULL;
@@ -98,9 +102,11 @@ status report_write(const char *db_path, const char *experiment, const report_op
     return e->code;
 }
 
+/* Prints the tables that were asked for, or names those there are. */
 static status print_tables(FILE *out, arena *a, const choice *c, const char *which,
                            table_format format, bool color, error *e) {
-    table_list list = tabulate(a, c);
+    table_list list;
+    if (tabulate(&list, a, c, e)) return e->code;
     table *const extra[] = {tabulate_published(a, c), tabulate_axes(a, c), tabulate_runs(a, c)};
     text t = text_new(a), ids = text_new(a);
     int shown = 0;

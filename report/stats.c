@@ -82,6 +82,7 @@ static double invert(double (*cdf)(double, double), double p, double df) {
     return low + (high - low) / 2;
 }
 
+/* With the signature that invert() wants. */
 static double normal_cdf(double z, double unused) {
     (void)unused;
     return 0.5 * erfc(-z / sqrt(2.0));

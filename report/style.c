@@ -48,6 +48,7 @@ style style_plain(int index) {
                    1 + index / N_COLOUR % N_DASH};
 }
 
+/* The fixed look of a mixer, or NULL. */
 static const style *known_style(const char *mixer) {
     for (int k = 0; k < N_KNOWN; k++)
         if (strcmp(known[k].mixer, mixer) == 0) return &known[k].look;

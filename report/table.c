@@ -70,6 +70,7 @@ table_cell cell_share(arena *a, int successes, int n) {
                         .n_run = n};
 }
 
+/* Cells that are set flush right and sorted by value. */
 static bool is_numeric(cell_kind kind) { return kind != CELL_EMPTY && kind != CELL_TEXT; }
 
 /* Does row i start a new block? */
@@ -84,6 +85,7 @@ static bool block_starts(const table *t, int i) {
 
 /* ---- terminal -------------------------------------------------------------------------------- */
 
+/* s in a field of `width` columns. */
 static void put_padded(text *out, const char *s, int width, bool right) {
     int blanks = width - text_width(s);
     for (int i = 0; right && i < blanks; i++) text_put(out, " ");
@@ -99,6 +101,7 @@ static const char *printable(arena *a, const char *s) {
     return copy;
 }
 
+/* s broken at blanks into lines of at most `width` columns. */
 static void put_wrapped(text *out, const char *s, int width) {
     int at = 0;
     while (*s) {
@@ -117,6 +120,7 @@ static void put_wrapped(text *out, const char *s, int width) {
     text_put(out, "\n");
 }
 
+/* Fixed-width columns with rules; trailing blanks are cut, so that output can be compared. */
 static void render_terminal(text *out, const table *t, bool color) {
     arena *a = t->arena;
     int *width = ARENA_NEW(a, int, t->n_column);
@@ -158,6 +162,7 @@ static void render_terminal(text *out, const table *t, bool color) {
 
 /* ---- Markdown, LaTeX, CSV, HTML -------------------------------------------------------------- */
 
+/* A pipe table; GitHub, pandoc and most readers know it. */
 static void render_markdown(text *out, const table *t) {
     text_put(out, "**");
     text_markdown(out, t->title);
@@ -184,6 +189,7 @@ static void render_markdown(text *out, const table *t) {
     text_put(out, "\n");
 }
 
+/* A table environment of booktabs rules, with caption and label, to be \\input. */
 static void render_latex(text *out, const table *t) {
     text_put(out,
              "% needs \\usepackage{booktabs}\n\\begin{table}[t]\n\\centering\n\\caption{\\textbf{");
@@ -211,11 +217,13 @@ static void render_latex(text *out, const table *t) {
     text_put(out, "\\bottomrule\n\\end{tabular}\n\\end{table}\n");
 }
 
+/* A further field; a number that is not known is an empty one. */
 static void csv_real(text *out, double v) {
     text_put(out, ",");
     if (isfinite(v)) text_put(out, text_real(out->arena, v));
 }
 
+/* All digits, one value a field; the caption is left out, as readers take every line for data. */
 static void render_csv(text *out, const table *t) {
     for (int c = 0; c < t->n_column; c++) {
         const table_column *column = &t->column[c];
@@ -252,6 +260,7 @@ static void render_csv(text *out, const table *t) {
     }
 }
 
+/* Cells carry their value for sorting and their n and spread as a tooltip. */
 static void render_html(text *out, const table *t) {
     text_add(out, "<figure class=\"table\" id=\"tab-%s\"><figcaption><b>", t->id);
     text_html(out, t->title);

@@ -16,6 +16,7 @@ double solve_threshold(const record *r) {
 
 double trained_length(const record_run *run) { return run_number(run, "task.length"); }
 
+/* Does any run have a final value of this name over everything? */
 static bool metric_present(const choice *c, const char *split, const char *name) {
     for (int i = 0; i < c->record->n_run; i++)
         if (run_has_final(&c->record->run[i], split, "", name)) return true;
@@ -43,6 +44,8 @@ static bool solve_wanted(const choice *c) {
 
 /* ---- slices ---------------------------------------------------------------------------------- */
 
+/* Adds "name=number" to the set of that name, in ascending order; slices of other forms are left
+ * out. */
 static void slice_add(arena *a, slice_list *list, const char *slice) {
     const char *equal = strchr(slice, '=');
     if (!equal || equal == slice) return;
@@ -90,6 +93,7 @@ slice_list slices_find(arena *a, const choice *c) {
 
 /* ---- common columns -------------------------------------------------------------------------- */
 
+/* First columns of every table of rows: the shown axes, or the mixer where nothing varies. */
 static void axis_columns(table *t, const choice *c) {
     for (int k = 0; k < c->n_shown; k++) {
         const axis *x = &c->record->axis[c->shown[k]];
@@ -99,6 +103,7 @@ static void axis_columns(table *t, const choice *c) {
     t->block = c->n_block;
 }
 
+/* The value of axis number i; numbers keep their value for sorting. */
 static table_cell axis_cell(arena *a, const axis *x, const variant *v, int i) {
     if (v->value[i] < 0) return cell_text("–");
     const char *shown = x->value[v->value[i]];
@@ -114,6 +119,7 @@ static int axis_cells(arena *a, table_cell *cell, const choice *c, const variant
     return 1;
 }
 
+/* Names of the searched axes, or of the block axes, for a sentence. */
 static const char *names_of(arena *a, const choice *c, bool over) {
     text t = text_new(a);
     for (int i = 0; i < c->record->n_axis; i++) {
@@ -129,13 +135,23 @@ static const char *names_of(arena *a, const choice *c, bool over) {
 static void caption_rows(text *t, const choice *c) {
     const record *r = c->record;
     if (!r->by_name || c->search_n < 2) return;
+    bool scored = false;
+    for (int i = 0; i < c->n_row; i++) scored |= !isnan(c->row[i].chosen->score);
+    if (!scored) {
+        text_add(t,
+                 " No run has a final %s %s to choose by, so the first setting of the %d of each "
+                 "row is shown.",
+                 r->by_split, metric_find(r->by_name).title, c->search_n);
+        return;
+    }
     text_add(t, " Chosen per row: %s, of %d settings, by the mean %s %s over seeds%s.",
              names_of(t->arena, c, true), c->search_n, r->by_split, metric_find(r->by_name).title,
              strcmp(r->by_split, "test") == 0
-                 ? ": CHOSEN ON TEST, so the values below are not an estimate of anything"
+                 ? ": CHOSEN ON TEST, so the values are better than those of new data would be"
                  : "");
 }
 
+/* What a mean covers, and how many runs are missing in it. */
 static void caption_samples(text *t, const choice *c) {
     int n_max = 0, unfinished = 0, failed = 0;
     for (int i = 0; i < c->n_row; i++) {
@@ -144,11 +160,14 @@ static void caption_samples(text *t, const choice *c) {
         failed += v->n_failed;
         unfinished += v->n_run - v->n_done - v->n_failed;
     }
-    text_add(
-        t,
-        "Mean over seeds on the %s split; ± is half of the 95 %% Student interval of the mean; "
-        "n = %d %s unless a cell says n=finished/planned.",
-        c->split, n_max, n_max == 1 ? "seed" : "seeds");
+    if (n_max == 1)
+        text_add(t, "Values of one seed on the %s split (n = 1): no interval can be given.",
+                 c->split);
+    else
+        text_add(t,
+                 "Mean over seeds on the %s split; ± is half of the 95 %% Student interval of the "
+                 "mean; n = %d seeds unless a cell says n=finished/planned.",
+                 c->split, n_max);
     if (failed)
         text_add(t, " %d failed or diverged %s not in the means.", failed,
                  failed == 1 ? "run is" : "runs are");
@@ -159,6 +178,7 @@ static void caption_samples(text *t, const choice *c) {
 
 /* ---- what is significantly best -------------------------------------------------------------- */
 
+/* Values of the seeds that both samples have, in the order of s; returns their number. */
 static int paired(arena *a, double **x, double **y, const sample *s, const sample *other) {
     *x = ARENA_NEW(a, double, s->n);
     *y = ARENA_NEW(a, double, s->n);
@@ -214,10 +234,12 @@ static int mark_best(bool *best, arena *a, const choice *c, const char *name) {
 
 /* ---- the main table -------------------------------------------------------------------------- */
 
+/* Parameters as people say them, or NULL where they are not known. */
 static const char *params_text(arena *a, long params) {
     return params < 0 ? NULL : text_count(a, (double)params);
 }
 
+/* One line per row: axes, what was chosen, size, every metric, solve rate, counts. */
 static table *tabulate_main(arena *a, const choice *c) {
     const record *r = c->record;
     table *t = table_new(a, "main", "Main results");
@@ -315,6 +337,8 @@ static double longer_mean(const record_run *run, const void *context) {
     return n ? sum / n : (double)NAN;
 }
 
+/* One line per row, one column per value of the slice; for lengths also where training was and the
+ * mean beyond it. */
 static table *tabulate_slice(arena *a, const choice *c, const slice_set *set) {
     bool length = strcmp(set->name, "length") == 0, same = true;
     const char *metric_name = choice_metric(c);
@@ -359,6 +383,7 @@ static table *tabulate_slice(arena *a, const choice *c, const slice_set *set) {
 
 /* ---- aggregate over blocks ------------------------------------------------------------------- */
 
+/* Equal in everything but the block axes? */
 static bool same_method(const choice *c, const variant *x, const variant *y) {
     for (int k = c->n_block; k < c->n_shown; k++)
         if (x->value[c->shown[k]] != y->value[c->shown[k]]) return false;
@@ -424,7 +449,8 @@ static table *tabulate_aggregate(arena *a, const choice *c) {
     return t->n_row > 1 ? t : NULL;
 }
 
-table_list tabulate(arena *a, const choice *c) {
+/* Every table the data allow; slices with too many values for a page are left to the figures. */
+static table_list tabulate_all(arena *a, const choice *c) {
     table_list list = {0};
     slice_list slices = slices_find(a, c);
     table *aggregate = tabulate_aggregate(a, c);
@@ -440,4 +466,28 @@ table_list tabulate(arena *a, const choice *c) {
         list.table[list.n++] = tabulate_slice(a, c, &slices.set[i]);
     }
     return list;
+}
+
+status tabulate(table_list *out, arena *a, const choice *c, error *e) {
+    table_list all = tabulate_all(a, c);
+    const json_t *asked = record_report(c->record, "tables"), *item;
+    *out = all;
+    if (json_array_size(asked) == 0) return STATUS_OK;
+    *out = (table_list){0};
+    text ids = text_new(a);
+    for (int k = 0; k < all.n; k++) text_add(&ids, "%s%s", k ? ", " : "", all.table[k]->id);
+    size_t i;
+    json_array_foreach(asked, i, item) {
+        const char *id = json_string_value(item);
+        int k = 0;
+        while (k < all.n && !(id && strcmp(all.table[k]->id, id) == 0)) k++;
+        if (k == all.n)
+            return error_set(e, STATUS_USAGE,
+                             "report.tables[%d] of experiment '%s' is '%s', but its tables are: "
+                             "%s.",
+                             (int)i, c->record->name, id ? id : "(not text)", ids.s);
+        ARENA_GROW(a, out->table, out->n, out->cap);
+        out->table[out->n++] = all.table[k];
+    }
+    return STATUS_OK;
 }

@@ -4,13 +4,13 @@
 #pragma once
 #include "table.h"
 
-/* Tables in the order they are shown; the first is the main one. */
+/* All that the data allow, the main one first; or those that report: {tables: [id, ...]} names. */
 typedef struct table_list {
     table **table;
     int n, cap;
 } table_list;
 
-table_list tabulate(arena *a, const choice *c);
+status tabulate(table_list *out, arena *a, const choice *c, error *e);
 
 /* Every published number beside ours, or NULL when the grid file has none. */
 table *tabulate_published(arena *a, const choice *c);

@@ -12,6 +12,7 @@ text text_new(arena *a) {
     return t;
 }
 
+/* Appends n bytes, doubling the buffer; the old one stays in the arena. */
 static void text_bytes(text *t, const char *s, long n) {
     if (t->n + n + 1 > t->cap) {
         while (t->n + n + 1 > t->cap) t->cap *= 2;
@@ -205,7 +206,7 @@ status folder_make(const char *path, error *e) {
         part[i] = 0;
         if (mkdir(part, 0777) == 0 || errno == EEXIST || errno == EISDIR) continue;
         return error_set(e, STATUS_ENVIRONMENT,
-                         "cannot create the folder %s: %s; give a folder you can write with --out",
+                         "cannot create the folder %s: %s; give a folder you can write with --out.",
                          part, strerror(errno));
     }
     return STATUS_OK;
@@ -221,7 +222,7 @@ status file_write(const char *path, const char *bytes, long n, error *e) {
     }
     if (ok) return STATUS_OK;
     return error_set(e, STATUS_ENVIRONMENT,
-                     "cannot write %s: %s; give a folder you can write with --out", path,
+                     "cannot write %s: %s; give a folder you can write with --out.", path,
                      strerror(cause));
 }
 

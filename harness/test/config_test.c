@@ -60,6 +60,12 @@ static void schema_is_sound(void **state) {
     assert_null(schema_find(&toy, "model.conv.kind@attention"));
     assert_null(schema_find(&toy, "conv.kind"));
     assert_null(schema_find(&toy, "models.mixer"));
+    assert_true(schema_is_group(&toy, "model"));
+    assert_true(schema_is_group(&toy, "model.conv"));
+    assert_false(schema_is_group(&toy, "model.conv.width"));
+    assert_false(schema_is_group(&toy, "mode"));
+    assert_false(schema_is_group(&toy, "model.con"));
+    assert_false(schema_is_group(&toy, "models"));
 }
 
 static void canonical_text(void **state) {

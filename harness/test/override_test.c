@@ -151,6 +151,8 @@ static void adding_and_removing(void **state) {
     refuses("+train.clip=3", "the file sets train.clip already; write it without + to replace it");
     refuses("+train.lr=3", "the file sets train.lr already; write it without + to replace it");
     refuses("+train.seed=3", "the file sets train.seed already; write it without + to replace it");
+    refuses("+model.conv.width=3",
+            "the file sets model.conv.width already; write it without + to replace it");
     refuses("~train.note", "there is nothing to take out: the file does not set this key");
     refuses("~experiment", "there is nothing to take out: every sweep has an experiment");
     refuses("~train.lr=3", "~train.lr takes a setting out and has no value; leave out =3");

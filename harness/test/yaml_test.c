@@ -190,7 +190,8 @@ static void errors_have_places(void **state) {
     refuses_about("a: 'x\n", 6, "t.yaml:2:1: error: not valid YAML: found unexpected end of str");
     refuses_about("a: @x\n", 6, "t.yaml:1:4: error: not valid YAML: found character that cannot");
     read_good("\xef\xbb\xbf"
-              "a: 1\n");             /* a byte order mark is fine */
+              "a: 1\n"); /* a byte order mark is fine */
+    assert_int_equal(read_good("a: 1\r\nb:\r\n  c: 2\r\n")->item[1]->item[0]->at.column, 6);
     read_good("a: |\n  x\n  \ty\n"); /* so is a tab in text */
 }
 
@@ -331,6 +332,15 @@ static void messages_sort_and_merge(void **state) {
     assert_int_equal(diag_first(found, &e), STATUS_USAGE);
     assert_string_equal(e.text, "error: alone");
     assert_int_equal(diag_status(diag_new(memory)), STATUS_OK);
+    for (int i = 0; i < DIAG_SHOWN; i++) diag_error(found, (place){"g", i + 1, 1}, "one of many");
+    char *text = NULL;
+    size_t n = 0;
+    FILE *out = open_memstream(&text, &n);
+    assert_non_null(out);
+    diag_print(found, out);
+    fclose(out);
+    assert_non_null(strstr(text, "\ng:97:1: error: one of many\nand 3 more\n"));
+    free(text);
 }
 
 int main(void) {

@@ -118,11 +118,29 @@ static void test_solve_threshold(void **state) {
     fixture_close(&f);
 }
 
+/* A search without the value it chooses by must not look like a choice. */
+static void test_nothing_to_choose_by(void **state) {
+    (void)state;
+    fixture f = fixture_open();
+    add_experiment(&f, "blind", "{\"select\": {\"over\": [\"train.lr\"], \"by\": \"val/bpb\"}}");
+    add_run(&f, "blind", "cat", 0.001, 0, "done", 0.5, 0.5);
+    add_run(&f, "blind", "cat", 0.01, 0, "done", 0.9, 0.9);
+    fixture_ready(&f);
+    const char *shown = printed(&f, "blind", "main", TABLE_TERMINAL);
+    has(shown, "No run has a final val bits per");
+    has(shown, "no interval");
+    fixture_close(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_val_decides), cmocka_unit_test(test_diverged),
-        cmocka_unit_test(test_unfinished),  cmocka_unit_test(test_best),
-        cmocka_unit_test(test_published),   cmocka_unit_test(test_solve_threshold),
+        cmocka_unit_test(test_val_decides),
+        cmocka_unit_test(test_diverged),
+        cmocka_unit_test(test_unfinished),
+        cmocka_unit_test(test_best),
+        cmocka_unit_test(test_published),
+        cmocka_unit_test(test_solve_threshold),
+        cmocka_unit_test(test_nothing_to_choose_by),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

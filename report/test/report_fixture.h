@@ -43,6 +43,7 @@ static inline fixture fixture_open(void) {
     if (!schema) fail_msg("results/schema.sql is missing: run from the repository root");
     assert_int_equal(sqlite3_open(f.path, &f.db), SQLITE_OK);
     run_sql(&f, schema);
+    run_sql(&f, "PRAGMA synchronous = OFF");
     return f;
 }
 

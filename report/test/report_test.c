@@ -148,6 +148,8 @@ static void test_errors(void **state) {
                    "{\"report\": {\"figures\": [{\"kind\": \"vs_axis\", \"x\": "
                    "\"width\"}]}}");
     add_run(&f, "axisless", "cat", 0, 0, "done", 0.5, 0.5);
+    add_experiment(&f, "tableless", "{\"report\": {\"tables\": [\"mian\"]}}");
+    add_run(&f, "tableless", "cat", 0, 0, "done", 0.5, 0.5);
     add_experiment(&f, "waiting", "{}");
     add_run(&f, "waiting", "cat", 0, 0, "failed", (double)NAN, 0);
     fixture_ready(&f);
@@ -155,6 +157,7 @@ static void test_errors(void **state) {
     expect_error(&f, "waiting", out, STATUS_USAGE, "no finished run yet (1 of 1 failed)");
     expect_error(&f, "other", out, STATUS_USAGE, "report.figures[0].kind is 'pie'");
     expect_error(&f, "axisless", out, STATUS_USAGE, "report.figures[0].x is 'width'");
+    expect_error(&f, "tableless", out, STATUS_USAGE, "report.tables[0]");
     /* A file in the way of the folder stands for every folder that cannot be written. */
     expect_error(&f, "other", arena_printf(f.arena, "%s/out", f.path), STATUS_ENVIRONMENT, "--out");
     error e = {0};
