@@ -16,9 +16,10 @@ static const token_span unknown = {"<unk>", 5};
 
 /* ---- finding and reading ---- */
 
-typedef struct source { /* of one split: text [begin, cut), though tokens may reach beyond cut */
+typedef struct source { /* of one split: the tokens whose first byte is in text [begin, cut) */
     const char *text;
     long begin, cut, end; /* end: of the text */
+    long reached;         /* where its last token ends, from the first walk; may be beyond cut */
 } source;
 
 static bool exists(const char *path) {
@@ -102,9 +103,9 @@ static status read_single(source *out, arena *a, const char *path, const corpus_
     if (!text) return e->code;
     const long test = n - lround((double)n * spec->test_share),
                valid = test - lround((double)n * spec->valid_share);
-    out[SPLIT_TRAIN] = (source){text, 0, valid, n};
-    out[SPLIT_VAL] = (source){text, valid, test, n};
-    out[SPLIT_TEST] = (source){text, test, n, n};
+    out[SPLIT_TRAIN] = (source){text, 0, valid, n, 0};
+    out[SPLIT_VAL] = (source){text, valid, test, n, 0};
+    out[SPLIT_TEST] = (source){text, test, n, n, 0};
     return STATUS_OK;
 }
 
@@ -125,7 +126,7 @@ token_span corpus_text(const corpus *c, int id, char *byte) {
 }
 
 /* First walk over a split: its tokens, bytes and words; training adds symbols. True: a token has
- * no number. Moves the cut to where the last token ends. */
+ * no number. */
 static bool count_split(corpus *c, source *s, split which) {
     token_cursor cursor = {s->text, s->begin, s->end, false};
     bool has_unknown = false;
@@ -136,8 +137,8 @@ static bool count_split(corpus *c, source *s, split which) {
         else if (!has_unknown)
             has_unknown = vocab_find(c->symbols, t) < 0;
     }
-    s->cut = cursor.at;
-    c->bytes[which] = s->cut - s->begin;
+    s->reached = cursor.at;
+    c->bytes[which] = s->reached - s->begin;
     c->words[which] = word_count(s->text + s->begin, c->bytes[which]);
     return has_unknown;
 }
@@ -166,7 +167,7 @@ static void number_all(corpus *c, arena *a, source *s) {
     if (c->rule != TOKEN_BYTE) c->symbols = vocab_new(c->rule == TOKEN_CHAR ? scratch : a);
     for (int i = 0; i < N_SPLIT; i++) {
         /* of one text: the token that reached over the cut is not read again */
-        if (i && s[i].text == s[i - 1].text) s[i].begin = s[i - 1].cut;
+        if (i && s[i].text == s[i - 1].text) s[i].begin = s[i - 1].reached;
         has_unknown |= count_split(c, &s[i], (split)i);
     }
     if (c->rule == TOKEN_CHAR) c->symbols = vocab_sorted(a, c->symbols);

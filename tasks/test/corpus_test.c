@@ -282,6 +282,19 @@ static void test_shares(void **unused) {
     arena_free(a);
 }
 
+/* A word that reaches over all cuts is training; the last line still ends in the test split. */
+static void test_one_word(void **unused) {
+    (void)unused;
+    arena *a = arena_new();
+    const corpus *c = open_or_fail(made_text("word.txt", "abcdefghijklmnopqrst", 20), TOKEN_WORD);
+    assert_string_equal(tokens_text(a, c, SPLIT_TRAIN), "abcdefghijklmnopqrst");
+    assert_string_equal(tokens_text(a, c, SPLIT_VAL), "");
+    assert_string_equal(tokens_text(a, c, SPLIT_TEST), "<unk>");
+    assert_int_equal(c->bytes[SPLIT_TRAIN], 20);
+    assert_int_equal(c->bytes[SPLIT_TEST], 0);
+    arena_free(a);
+}
+
 static void test_shared_until_edited(void **unused) {
     (void)unused;
     const char *path = made_text("edited.txt", "abcdefghijklmnopqrst", 20);
@@ -366,6 +379,7 @@ int main(void) {
         cmocka_unit_test(test_byte_vocabulary),
         cmocka_unit_test(test_wide),
         cmocka_unit_test(test_shares),
+        cmocka_unit_test(test_one_word),
         cmocka_unit_test(test_shared_until_edited),
         cmocka_unit_test(test_data_folder),
         cmocka_unit_test(test_errors),
