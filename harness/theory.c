@@ -119,7 +119,7 @@ const theory_case theory_cases[] = {
     VALUE_SHIFT(4, QUANTITY_ACCURACY, 1),
     VALUE_SHIFT(4, QUANTITY_ELSEWHERE, .5),
     TOO_NARROW(1, .31),
-    TOO_NARROW(2, .70),
+    TOO_NARROW(2, .69),
     TOO_NARROW(3, 1),
     ORDER_BLIND(1, .77),
     ORDER_BLIND(.5, 1),
