@@ -19,6 +19,8 @@ const command commands[] = {
     {"show", "RUN", "everything known about one run", command_show},
     {"task", "show|export NAME [key=value ...]", "look at the examples of a task", command_task},
     {"probe", "", "logits and gradients of a model on given tokens", command_probe},
+    {"theory", "[CHECK ...]", "check hand-built weights against what theory predicts",
+     command_theory},
     {"rebuild", "", "make the database again from the journals", command_rebuild},
     {"doctor", "", "what this machine and this build can do", command_doctor},
     {"help", "[COMMAND | config | mixers | mixer NAME | tasks | task NAME | recipes]",
