@@ -21,6 +21,7 @@ const command commands[] = {
     {"probe", "", "logits and gradients of a model on given tokens", command_probe},
     {"theory", "[CHECK ...]", "check hand-built weights against what theory predicts",
      command_theory},
+    {"bench", "", "speed of training steps of the reference models", command_bench},
     {"rebuild", "", "make the database again from the journals", command_rebuild},
     {"doctor", "", "what this machine and this build can do", command_doctor},
     {"help", "[COMMAND | config | mixers | mixer NAME | tasks | task NAME | recipes]",
