@@ -3,11 +3,15 @@
 
 #include <math.h>
 
+enum { DRAWN_HELD_OUT = 1000 }; /* examples of a task that has no corpus with an end */
+
 status job_open_data(job_data *out, const job *j, int run, error *e) {
+    const long examples =
+        j->eval.examples || !j->task->draw ? j->eval.examples : (long)DRAWN_HELD_OUT;
     task_options options = {
         .train_count = j->train.examples,
-        .val_count = j->eval.examples,
-        .test_count = j->eval.examples,
+        .val_count = examples,
+        .test_count = examples,
         .data_seed = j->run[run].data_seed,
     };
     *out = (job_data){.data_seed = options.data_seed};
