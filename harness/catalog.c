@@ -1,6 +1,8 @@
 /* catalog.c - see catalog.h. */
 #include "catalog.h"
 
+#include "tasks/settings.h"
+
 #include <string.h>
 
 enum { MAX_OPTIONS = 128 };
@@ -178,25 +180,28 @@ static const char *facts_key(arena *a, const config *c) {
     return key.text;
 }
 
-static status look_at(known_task *k, arena *a, const job *j, long length, error *e) {
-    task_options options = {.length = length,
-                            .train_count = j->train.examples,
-                            .val_count = j->eval.examples,
-                            .test_count = j->eval.examples,
-                            .held_out_only = length != 0};
-    task_set set = {.task = j->task, .config = j->task_config, .arena = a};
-    status s = j->task->open(&set, &options, e);
-    if (s) return s;
+/* `which`: of eval.lengths; -1: the trained length. */
+static status look_at(known_task *k, arena *a, const job *j, int which, error *e) {
+    const long length = which < 0 ? 0 : j->eval.lengths.v[which];
+    const task_options options = job_task_options(j, 0, length);
+    task_set set = {.task = j->task, .arena = a};
+    error bad = {0};
+    set.config = settings_copy(a, j->task, j->task_config, length, &bad);
+    if (set.config) j->task->open(&set, &options, &bad);
+    if (bad.code && which >= 0)
+        return error_set(e, bad.code, "eval.lengths: at %ld: %s", length, bad.text);
+    if (bad.code) return error_set(e, bad.code, "%s", bad.text);
     task_facts *f = &k->facts;
-    if (!length) {
+    if (which >= 0) {
+        f->time_at[which] = set.time;
+    } else {
         f->time = set.time;
         f->vocab = set.vocab;
         f->train_count = set.count[SPLIT_TRAIN] ? (long)set.count[SPLIT_TRAIN] : j->train.examples;
     }
     if (set.time > f->max_time) f->max_time = set.time;
-    const uint64_t held_out = set.count[SPLIT_TEST]
-                                  ? set.count[SPLIT_TEST]
-                                  : (uint64_t)(j->eval.examples ? j->eval.examples : 1000);
+    const uint64_t opened = set.count[SPLIT_TEST],
+                   held_out = opened ? opened : (uint64_t)options.test_count;
     f->eval_tokens += (long)held_out * set.time;
     return STATUS_OK;
 }
@@ -215,9 +220,9 @@ const task_facts *catalog_task_facts(const config *c, error *e) {
         known = k;
         job j;
         job_bind(&j, scratch, &c, 1);
-        status s = look_at(k, keep, &j, 0, &k->error);
-        for (int i = 0; i < j.eval.lengths.n && !s; i++)
-            s = look_at(k, keep, &j, j.eval.lengths.v[i], &k->error);
+        k->facts.time_at = ARENA_NEW(keep, int, j.eval.lengths.n);
+        status s = STATUS_OK;
+        for (int i = -1; i < j.eval.lengths.n && !s; i++) s = look_at(k, keep, &j, i, &k->error);
     }
     arena_free(scratch);
     if (!k->error.code) return &k->facts;

@@ -13,6 +13,7 @@ void job_bind(job *out, arena *a, const config *const *cell, int n);
  * equal task settings are looked at once. NULL and one sentence where the settings cannot work. */
 typedef struct task_facts {
     int time, vocab, max_time; /* T and V at the trained length; longest T with eval.lengths */
+    int *time_at;              /* [eval.lengths.n] T at each */
     long train_count;          /* examples of the training set; 0: endless */
     long eval_tokens;          /* tokens of all evaluations after training, over all lengths */
 } task_facts;

@@ -59,8 +59,10 @@ static const char *apply(const stored_file *f, const job *j, optim *o, int run, 
     if (!id || strcmp(id, j->run[run].run_id)) return "it belongs to another run";
     if (!device || strcmp(device, g->backend->name)) return "it was made on another device";
     int phase;
-    if (!cursor || sscanf(cursor, "%ld %d %ld %la %ld %ld %la", &c->step, &phase, &c->phase_step,
-                          &c->window_nll, &c->window_scored, &c->window_right, &c->first_loss) != 7)
+    if (!cursor ||
+        sscanf(cursor, "%ld %d %ld %la %ld %ld %la", &c->step, &phase, &c->phase_step,
+               &c->window_nll, &c->window_scored, &c->window_right, &c->first_loss) != 7 ||
+        c->step < 0 || phase < PHASE_ACTIVE || phase > PHASE_DIVERGED)
         return "its position is not readable";
     c->phase = (run_phase)phase;
     for (int i = 0; i < N_BUFFER; i++) {
@@ -80,14 +82,14 @@ void checkpoint_load(const char *folder, const job *j, optim *o, int run, run_cu
     error e = {0};
     *found = false;
     if (access(path, F_OK) == 0) {
-        const char *why =
-            safetensors_read(&file, a, path, &e) ? e.text : apply(&file, j, o, run, c);
-        *found = !why;
-        if (why) {
-            fprintf(stderr, "mixgrid: checkpoint %s is not used: %s; the run starts again.\n", path,
-                    why);
-            *c = (run_cursor){0};
-        }
+        const char *why = NULL;
+        if (safetensors_read(&file, a, path, &e))
+            fprintf(stderr, "mixgrid: %s The run starts again.\n", e.text);
+        else if ((why = apply(&file, j, o, run, c)))
+            fprintf(stderr, "mixgrid: the checkpoint %s is not used: %s. The run starts again.\n",
+                    path, why);
+        *found = !e.code && !why;
+        if (!*found) *c = (run_cursor){0};
     }
     arena_free(a);
 }

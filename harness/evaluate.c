@@ -17,7 +17,7 @@ double score_seq_acc(const score *s) {
 }
 
 static int eval_micro(const job *j, int time) {
-    return tape_micro_batch(&j->model, time, EVAL_BATCH, false, false);
+    return tape_micro_batch(&j->model, time, EVAL_BATCH, false);
 }
 
 status evaluate_bytes(size_t *bytes, const job *j, const backend *b, int time, error *e) {

@@ -3,24 +3,29 @@
 
 #include <math.h>
 
-enum { DRAWN_HELD_OUT = 1000 }; /* examples of a task that has no corpus with an end */
+enum { EVAL_EXAMPLES = 1000 }; /* of a task that draws its examples, where nothing is said */
+
+task_options job_task_options(const job *j, int run, long length) {
+    const bool drawn = j->task->draw != NULL;
+    const long held_out = j->eval.examples || !drawn ? j->eval.examples : EVAL_EXAMPLES;
+    return (task_options){
+        .length = length,
+        .train_count = j->train.examples,
+        .val_count = held_out,
+        .test_count = held_out,
+        .data_seed = j->run[run].data_seed,
+        .held_out_only = length != 0,
+    };
+}
 
 status job_open_data(job_data *out, const job *j, int run, error *e) {
-    const long examples =
-        j->eval.examples || !j->task->draw ? j->eval.examples : (long)DRAWN_HELD_OUT;
-    task_options options = {
-        .train_count = j->train.examples,
-        .val_count = examples,
-        .test_count = examples,
-        .data_seed = j->run[run].data_seed,
-    };
+    task_options options = job_task_options(j, run, 0);
     *out = (job_data){.data_seed = options.data_seed};
     out->trained = task_open(j->arena, j->task, j->task_config, &options, e);
     if (!out->trained) return e->code;
     out->at_length = ARENA_NEW(j->arena, task_set *, j->eval.lengths.n);
-    options.held_out_only = true;
     for (int i = 0; i < j->eval.lengths.n; i++) {
-        options.length = j->eval.lengths.v[i];
+        options = job_task_options(j, run, j->eval.lengths.v[i]);
         out->at_length[i] = task_open(j->arena, j->task, j->task_config, &options, e);
         if (!out->at_length[i]) return e->code;
     }

@@ -28,6 +28,10 @@ typedef struct job_data {
     task_set **at_length; /* [eval.lengths.n] */
 } job_data;
 
+/* How the sets of a run are opened. length 0: the trained one; else held-out sets at that length.
+ */
+task_options job_task_options(const job *j, int run, long length);
+
 /* Opens the data sets that run `run` needs. Runs with equal data seeds share them: pass what is
  * already open. */
 status job_open_data(job_data *out, const job *j, int run, error *e);

@@ -18,6 +18,19 @@ status plan_job(job *out, const task_facts **facts, arena *a, const pack *p, err
     return STATUS_OK;
 }
 
+/* Of the length that needs most, which is not always the longest: fewer sequences of it go at once.
+ */
+static status most_evaluating(size_t *most, const job *j, const task_facts *f, const backend *b,
+                              error *e) {
+    status s = evaluate_bytes(most, j, b, f->time, e);
+    for (int i = 0; i < j->eval.lengths.n && !s; i++) {
+        size_t bytes = 0;
+        s = evaluate_bytes(&bytes, j, b, f->time_at[i], e);
+        if (bytes > *most) *most = bytes;
+    }
+    return s;
+}
+
 status plan_pack(pack *p, const backend *b, error *e) {
     arena *a = arena_new();
     job j;
@@ -27,7 +40,7 @@ status plan_pack(pack *p, const backend *b, error *e) {
     status s = plan_job(&j, &f, a, p, e);
     if (!s) s = model_measure(&cost, &j.model, f->time, e);
     if (!s) s = trainer_bytes(&training, &j, b, f->time, e);
-    if (!s) s = evaluate_bytes(&evaluating, &j, b, f->max_time, e);
+    if (!s) s = most_evaluating(&evaluating, &j, f, b, e);
     if (!s) {
         const long batches =
             f->train_count ? (f->train_count + j.train.batch - 1) / j.train.batch : 0;

@@ -46,9 +46,9 @@ static char *make_header(const stored_file *f) {
     json_t *root = json_object(), *meta = json_object();
     char hash[SHA256_HEX];
     hash_tensors(hash, f);
-    json_object_set_new(meta, "sha256", json_string(hash));
     for (int i = 0; i < f->n_meta; i++)
         json_object_set_new(meta, f->meta[i].key, json_string(f->meta[i].text));
+    json_object_set_new(meta, "sha256", json_string(hash)); /* not one that was read */
     json_object_set_new(root, "__metadata__", meta);
     size_t at = 0;
     for (int i = 0; i < f->n_tensors; i++) {

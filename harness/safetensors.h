@@ -31,7 +31,7 @@ typedef struct stored_file {
     int n_meta;
 } stored_file;
 
-/* "sha256" is added to the metadata. */
+/* "sha256" is added to the metadata, or replaced there. */
 status safetensors_write(const char *path, const stored_file *f, error *e);
 /* Everything lives in `a`. A missing file is STATUS_ENVIRONMENT as any unreadable one. */
 status safetensors_read(stored_file *out, arena *a, const char *path, error *e);

@@ -236,16 +236,21 @@ static void add_published(text_buffer *b, const sheet *s) {
 }
 
 static void add_report(text_buffer *b, const sheet *s) {
-    static const char *const names[] = {"figures", "tables"};
+    static const char *const names[] = {"figures", "tables", "solve", "chance"};
     const yaml *y = yaml_get(s->root, "report");
     if (!y) {
         buffer_add(b, "{}");
         return;
     }
-    check_keys(s, y, "report", names, 2);
+    check_keys(s, y, "report", names, 4);
     for (int i = 0; y->kind == YAML_MAP && i < y->n; i++)
-        if (y->item[i]->kind != YAML_LIST)
+        if (!strcmp(y->key[i], "solve") || !strcmp(y->key[i], "chance")) {
+            if (y->item[i]->kind != YAML_REAL && y->item[i]->kind != YAML_INT)
+                diag_error(s->diag, y->item[i]->at, "report.%s is an accuracy from 0 to 1",
+                           y->key[i]);
+        } else if (y->item[i]->kind != YAML_LIST) {
             diag_error(s->diag, y->item[i]->at, "report.%.100s is a list", y->key[i]);
+        }
     buffer_add_yaml(b, y);
 }
 

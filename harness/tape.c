@@ -9,14 +9,14 @@ static status build(model *m, arena *a, const backend *b, const model_spec *spec
     return s ? s : graph_plan(m->g, training, e);
 }
 
-int tape_micro_batch(const model_spec *spec, int time, int batch, bool training, bool dropout) {
+int tape_micro_batch(const model_spec *spec, int time, int batch, bool training) {
     for (int size = batch; size > 1; size--) {
         if (batch % size) continue;
         arena *a = arena_new();
         model m;
         error e = {0};
         status s =
-            build(&m, a, backend_at(0), spec, 1, size, time, dropout, training, HEAD_LOSS, &e);
+            build(&m, a, backend_at(0), spec, 1, size, time, training, training, HEAD_LOSS, &e);
         const bool fits = s == STATUS_OK && m.g->arena_n * sizeof(float) <= CACHE_BYTES;
         arena_free(a);
         if (fits) return size;

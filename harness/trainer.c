@@ -55,7 +55,7 @@ static int lane_count(int batch, int micro) {
 status trainer_bytes(size_t *bytes, const job *j, const backend *b, int time, error *e) {
     const bool dropout = job_has_dropout(j);
     const int batch = (int)j->train.batch;
-    const int micro = tape_micro_batch(&j->model, time, batch, true, dropout);
+    const int micro = tape_micro_batch(&j->model, time, batch, true);
     const int lanes = lane_count(batch, micro);
     size_t tape_size;
     status s = tape_bytes(&tape_size, b, &j->model, j->runs, micro, time, dropout, true, e);
@@ -217,7 +217,7 @@ trainer *trainer_new(arena *a, const job *j, const backend *b, const task_set *c
     trainer *t = ARENA_NEW(a, trainer, 1);
     const int time = data[0]->time, batch = (int)j->train.batch;
     const bool dropout = job_has_dropout(j);
-    const int micro = tape_micro_batch(&j->model, time, batch, true, dropout);
+    const int micro = tape_micro_batch(&j->model, time, batch, true);
     const int lanes = lane_count(batch, micro);
     const int threads = (int)(j->train.threads < lanes ? j->train.threads : lanes);
     *t = (trainer){.job = j,

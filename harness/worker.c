@@ -89,20 +89,28 @@ static void resume(worker *w) {
     trainer_reset(w->trainer);
 }
 
+/* Bytes of run r alone: what is stored of a run does not depend on its pack. */
+static status bytes_alone(size_t *bytes, const worker *w, int r, error *e) {
+    job alone = w->job;
+    alone.runs = 1;
+    alone.run = &w->job.run[r];
+    return trainer_bytes(bytes, &alone, w->options->backend, w->trained[0]->time, e);
+}
+
 static status open_journals(worker *w, error *e) {
     job *j = &w->job;
     model_cost cost;
     if (model_measure(&cost, &j->model, w->trained[0]->time, e)) return e->code;
-    size_t bytes;
-    if (trainer_bytes(&bytes, j, w->options->backend, w->trained[0]->time, e)) return e->code;
     for (int r = 0; r < j->runs; r++) {
+        size_t bytes;
+        if (bytes_alone(&bytes, w, r, e)) return e->code;
         w->journal[r] = journal_open(w->options->home.journal, j->run[r].run_id, e);
         if (!w->journal[r]) return e->code;
         journal_attempt(w->journal[r], j->run[r].run_id, j->run[r].config_json,
                         w->options->environment_json, w->options->attempt[r],
                         w->cursor[r].step ? w->cursor[r].step : -1, now_s(CLOCK_REALTIME));
         journal_model(w->journal[r], cost.params, cost.state_size, cost.flops_per_token,
-                      (double)bytes / j->runs);
+                      (double)bytes);
     }
     return STATUS_OK;
 }

@@ -1,0 +1,557 @@
+/* train_test.c - what a run must never depend on: its pack, its threads, interruptions, the cadence
+ * of its log; and that a broken one among these is seen. */
+#include "harness/checkpoint.h"
+#include "harness/evaluate.h"
+#include "harness/plan_sweep.h"
+#include "harness/safetensors.h"
+#include "harness/trainer.h"
+#include "train_fixture.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+/* ---- every heap allocation of this process is counted ----------------------------------------*/
+
+static long allocations;
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+int __sanitizer_install_malloc_and_free_hooks(void (*on_malloc)(const volatile void *, size_t),
+                                              void (*on_free)(const volatile void *));
+static void count_malloc(const volatile void *p, size_t n) {
+    (void)p, (void)n;
+    __atomic_add_fetch(&allocations, 1, __ATOMIC_RELAXED);
+}
+static void count_free(const volatile void *p) { (void)p; }
+static void count_allocations(void) {
+    __sanitizer_install_malloc_and_free_hooks(count_malloc, count_free);
+}
+#else
+void *__libc_malloc(size_t n);
+void *__libc_calloc(size_t n, size_t size);
+void *__libc_realloc(void *p, size_t n);
+void *__libc_memalign(size_t alignment, size_t n);
+static void count_one(void) { __atomic_add_fetch(&allocations, 1, __ATOMIC_RELAXED); }
+void *malloc(size_t n) { return count_one(), __libc_malloc(n); }
+void *calloc(size_t n, size_t size) { return count_one(), __libc_calloc(n, size); }
+void *realloc(void *p, size_t n) { return count_one(), __libc_realloc(p, n); }
+void *aligned_alloc(size_t alignment, size_t n) {
+    return count_one(), __libc_memalign(alignment, n);
+}
+static void count_allocations(void) {}
+#endif
+
+/* ---- helpers ---------------------------------------------------------------------------------*/
+
+/* Trains to the end in a new folder, asserting the status; the hash of all results. */
+static const char *hash_of(arena *a, const char *shared, const char *const *own, int n,
+                           const char *device) {
+    folder f = folder_new();
+    job j = job_of(a, shared, own, n);
+    training how = {.device = device};
+    const int s = train_in(&f, &j, &how);
+    if (s) print_error("%s\n", how.message);
+    assert_int_equal(s, STATUS_OK);
+    const char *hash = arena_text(a, results_hash(&f));
+    folder_remove(&f);
+    return hash;
+}
+
+/* ---- packs -----------------------------------------------------------------------------------*/
+
+static void compare_pack(const char *shared, const char *const *own, int n, const char *expect) {
+    arena *a = arena_new();
+    folder together = folder_new(), alone = folder_new();
+    training how = {0};
+    job all = job_of(a, shared, own, n);
+    const int ended = train_in(&together, &all, &how);
+    if (ended) print_error("%s\n", how.message);
+    assert_int_equal(ended, STATUS_OK);
+    for (int i = 0; i < n; i++) {
+        job one = job_of(a, shared, &own[i], 1);
+        assert_int_equal(train_in(&alone, &one, &how), STATUS_OK);
+    }
+    /* the comparison has something to compare */
+    assert_true(ask(&together, "SELECT count(*) FROM param_hash") >= 2 * n);
+    assert_true(ask(&together, "SELECT count(*) FROM final") >= 10 * n);
+    assert_true(ask(&together, expect) == 1);
+    if (n > 1) assert_true(ask(&together, "SELECT count(DISTINCT hash) > 1 FROM param_hash") == 1);
+    assert_string_equal(results_hash(&together), results_hash(&alone));
+    folder_remove(&together);
+    folder_remove(&alone);
+    arena_free(a);
+}
+
+static void packed_runs_equal_runs_alone(void **state) {
+    (void)state;
+    static const char *const own[] = {
+        "train.seed=0 model.dropout=0.1",
+        "train.seed=1 train.lr=0.01 train.wd=0 model.dropout=0.3 model.init_scale=2",
+        "train.seed=2 train.data_seed=7 model.embed_dropout=0.2 train.lr=1e-4",
+    };
+    compare_pack(SMALL, own, 3, "SELECT count(*) = 3 FROM run WHERE state = 'done'");
+}
+
+static void runs_without_dropout_keep_their_bits_beside_one_with_it(void **state) {
+    (void)state;
+    static const char *const own[] = {"train.seed=0", "train.seed=0 model.dropout=0.2"};
+    /* a width at which the batch is taken in parts */
+    compare_pack(SMALL "model.d_model=64 model.layers=2 task.length=64 train.batch=16 "
+                       "train.steps=8",
+                 own, 2, "SELECT count(*) = 2 FROM run WHERE state = 'done'");
+}
+
+static void diverged_run_leaves_its_pack_alone(void **state) {
+    (void)state;
+    static const char *const own[] = {"train.lr=1e-3", "train.lr=1000 model.init_scale=30",
+                                      "train.lr=1e-2"};
+    compare_pack(SMALL "train.clip=0 train.warmup=0 model.norm=layernorm", own, 3,
+                 "SELECT sum(state = 'diverged') = 1 AND sum(state = 'done') = 2 FROM run");
+}
+
+static void early_stop_leaves_the_pack_alone(void **state) {
+    (void)state;
+    static const char *const own[] = {"train.lr=3e-2", "train.lr=1e-5"};
+    compare_pack(SMALL "task.vocab=24 eval.lengths=[16] train.steps=120 train.stop_at=0.2 "
+                       "train.eval_every=10 train.warmup=0",
+                 own, 2,
+                 "SELECT (SELECT min(m) < 120 AND max(m) = 120 FROM (SELECT max(step) AS m FROM "
+                 "param_hash GROUP BY run))");
+}
+
+static void finite_sets_and_epochs_work_in_packs(void **state) {
+    (void)state;
+    static const char *const own[] = {"train.seed=3", "train.seed=4 train.data_seed=3"};
+    compare_pack(SMALL "train.examples=30 train.epochs=3 train.schedule_by=epoch model.ffn=swiglu "
+                       "model.mixer=attention model.position=rope",
+                 own, 2, "SELECT count(*) = 2 FROM run WHERE state = 'done'");
+}
+
+/* ---- threads, devices, cadence ---------------------------------------------------------------*/
+
+static void threads_do_not_change_a_bit(void **state) {
+    (void)state;
+    arena *a = arena_new();
+    const char *shared = SMALL "model.d_model=64 model.layers=2 task.length=64 train.batch=32 "
+                               "train.steps=6 model.dropout=0.1 ";
+    job j = job_of(a, shared, &(const char *){""}, 1);
+    /* more than one lane, or there is nothing to test */
+    assert_true(tape_micro_batch(&j.model, 64, 32, true) < 32);
+    const char *first = NULL;
+    for (int threads = 1; threads <= 4; threads++) {
+        const char *own = arena_printf(a, "train.threads=%d", threads);
+        const char *hash = hash_of(a, shared, &own, 1, NULL);
+        if (first) assert_string_equal(hash, first);
+        first = hash;
+    }
+    arena_free(a);
+}
+
+static void doubles_train_too(void **state) {
+    (void)state;
+    arena *a = arena_new();
+    const char *own = "";
+    const char *one = hash_of(a, SMALL "train.steps=12 ", &own, 1, "f64"),
+               *two = hash_of(a, SMALL "train.steps=12 ", &own, 1, "f64"),
+               *single = hash_of(a, SMALL "train.steps=12 ", &own, 1, NULL);
+    assert_string_equal(one, two);
+    assert_string_not_equal(one, single);
+    arena_free(a);
+}
+
+static void run_id_covers_results_and_nothing_else(void **state) {
+    (void)state;
+    arena *a = arena_new();
+    const char *id = config_of(a, SMALL)->id;
+    static const char *const same[] = {"train.log_every=7", "train.threads=4",
+                                       "train.max_minutes=3", "train.batch=8", "train.data_seed=0"};
+    static const char *const other[] = {"train.lr=2e-3",     "train.seed=1",
+                                        "train.data_seed=1", "eval.lengths=[16]",
+                                        "model.dropout=0.1", "train.eval_every=4"};
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++)
+        assert_string_equal(config_of(a, arena_printf(a, SMALL "%s", same[i]))->id, id);
+    for (size_t i = 0; i < sizeof other / sizeof *other; i++)
+        assert_string_not_equal(config_of(a, arena_printf(a, SMALL "%s", other[i]))->id, id);
+    arena_free(a);
+}
+
+static void cadence_of_the_log_does_not_reach_the_parameters(void **state) {
+    (void)state;
+    arena *a = arena_new();
+    double last[2];
+    for (int i = 0; i < 2; i++) {
+        folder f = folder_new();
+        job j =
+            job_of(a, SMALL, &(const char *){i ? "train.log_every=1" : "train.log_every=40"}, 1);
+        training how = {0};
+        assert_int_equal(train_in(&f, &j, &how), STATUS_OK);
+        assert_true(ask(&f, "SELECT count(*) FROM param_hash") == (i ? 40 : 1));
+        last[i] = ask(&f, "SELECT value FROM final WHERE split = 'test' AND name = 'loss'");
+        folder_remove(&f);
+    }
+    assert_true(last[0] == last[1]);
+    arena_free(a);
+}
+
+/* ---- interruption ----------------------------------------------------------------------------*/
+
+#define RESUMED SMALL "model.dropout=0.1 train.wd=0.3 "
+
+static const char *const pair[] = {"train.seed=0", "train.seed=1 train.lr=0.01"};
+
+/* Interrupts at each transfer of the list in turn, then trains to the end. `damage` is done to the
+ * folder before the last attempt; NULL: nothing. */
+static const char *hash_interrupted(arena *a, const long *at, int n,
+                                    void (*damage)(const folder *f, const job *j),
+                                    const char **message) {
+    folder f = folder_new();
+    job j = job_of(a, RESUMED, pair, 2);
+    training how = {0};
+    for (int i = 0; i < n; i++) {
+        how = (training){.interrupt_at = at[i], .attempt = i + 1};
+        assert_int_equal(train_in(&f, &j, &how), STATUS_INTERRUPTED);
+        assert_true(ask(&f, "SELECT count(*) FROM run WHERE state = 'preempted'") == 2);
+    }
+    if (damage) damage(&f, &j);
+    how = (training){.attempt = n + 1};
+    const int s = train_in(&f, &j, &how);
+    if (s) print_error("%s\n", how.message);
+    assert_int_equal(s, STATUS_OK);
+    if (message) *message = arena_text(a, how.message);
+    if (!damage) /* it went on, rather than starting again */
+        assert_true(ask(&f, "SELECT min(resumed_from) FROM attempt WHERE number > 1") > 0);
+    const char *hash = arena_text(a, results_hash(&f));
+    /* nothing is left behind */
+    assert_int_equal(
+        access(folder_at(&f, arena_printf(a, "checkpoint/%s.safetensors", j.run[0].run_id)), F_OK),
+        -1);
+    folder_remove(&f);
+    return hash;
+}
+
+static void interrupted_runs_end_with_the_same_bits(void **state) {
+    (void)state;
+    arena *a = arena_new();
+    const char *undisturbed = hash_of(a, RESUMED, pair, 2, NULL);
+    static const long points[][2] = {{20, 0}, {60, 0}, {101, 0}, {180, 0}, {37, 55}, {20, 20}};
+    for (size_t i = 0; i < sizeof points / sizeof *points; i++)
+        assert_string_equal(hash_interrupted(a, points[i], 1 + (points[i][1] > 0), NULL, NULL),
+                            undisturbed);
+    arena_free(a);
+}
+
+static const char *checkpoint_of(const folder *f, const job *j, int run) {
+    return folder_at(f, arena_printf(f->arena, "checkpoint/%s.safetensors", j->run[run].run_id));
+}
+
+/* The planted fault: a restore that forgets the moments of one buffer. */
+static void forget(const folder *f, const job *j, const char *buffer) {
+    error e = {0};
+    stored_file file;
+    if (safetensors_read(&file, f->arena, checkpoint_of(f, j, 1), &e)) fail_msg("%s", e.text);
+    const stored_tensor *t = stored_find(&file, buffer);
+    assert_non_null(t);
+    memset((void *)t->data, 0, t->bytes);
+    if (safetensors_write(checkpoint_of(f, j, 1), &file, &e)) fail_msg("%s", e.text);
+}
+static void forget_first(const folder *f, const job *j) { forget(f, j, "first_moment"); }
+static void forget_second(const folder *f, const job *j) { forget(f, j, "second_moment"); }
+
+static void broken_restore_is_seen(void **state) {
+    (void)state;
+    arena *a = arena_new();
+    const char *undisturbed = hash_of(a, RESUMED, pair, 2, NULL), *message;
+    const long at = 60;
+    assert_string_not_equal(hash_interrupted(a, &at, 1, forget_first, &message), undisturbed);
+    assert_string_equal(message, ""); /* the file itself was in order */
+    assert_string_not_equal(hash_interrupted(a, &at, 1, forget_second, &message), undisturbed);
+    assert_string_equal(message, "");
+    arena_free(a);
+}
+
+static void flip_byte(const folder *f, const job *j) {
+    FILE *file = fopen(checkpoint_of(f, j, 0), "r+");
+    assert_non_null(file);
+    fseek(file, -5, SEEK_END);
+    const int byte = fgetc(file);
+    fseek(file, -5, SEEK_END);
+    fputc(byte ^ 1, file);
+    fclose(file);
+}
+static void cut_short(const folder *f, const job *j) {
+    struct stat info;
+    assert_int_equal(stat(checkpoint_of(f, j, 1), &info), 0);
+    assert_int_equal(truncate(checkpoint_of(f, j, 1), info.st_size / 2), 0);
+}
+static void cut_to_nothing(const folder *f, const job *j) {
+    assert_int_equal(truncate(checkpoint_of(f, j, 0), 0), 0);
+}
+static void take_another_runs(const folder *f, const job *j) {
+    assert_int_equal(rename(checkpoint_of(f, j, 0), checkpoint_of(f, j, 1)), 0);
+}
+static void lose(const folder *f, const job *j) {
+    assert_int_equal(unlink(checkpoint_of(f, j, 0)), 0);
+}
+/* Every field of the header stays readable, but the position makes no sense. */
+static void move_position(const folder *f, const job *j) {
+    error e = {0};
+    stored_file file;
+    if (safetensors_read(&file, f->arena, checkpoint_of(f, j, 0), &e)) fail_msg("%s", e.text);
+    for (int i = 0; i < file.n_meta; i++)
+        if (!strcmp(file.meta[i].key, "cursor")) file.meta[i].text = "-3 9 0 0x0p+0 0 0 0x0p+0";
+    if (safetensors_write(checkpoint_of(f, j, 0), &file, &e)) fail_msg("%s", e.text);
+}
+
+static void damaged_checkpoint_is_refused_and_the_run_starts_again(void **state) {
+    (void)state;
+    arena *a = arena_new();
+    const char *undisturbed = hash_of(a, RESUMED, pair, 2, NULL);
+    static const struct {
+        void (*damage)(const folder *f, const job *j);
+        const char *sentence;
+    } cases[] = {
+        {flip_byte, "its checksum does not fit its data. The run starts again."},
+        {cut_short, "data_offsets lie outside the file. The run starts again."},
+        {cut_to_nothing, "it is shorter than its header. The run starts again."},
+        {take_another_runs, "it belongs to another run. The run starts again."},
+        {move_position, "its position is not readable. The run starts again."},
+        {lose, ""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const long at = 60;
+        const char *message;
+        assert_string_equal(hash_interrupted(a, &at, 1, cases[i].damage, &message), undisturbed);
+        if (!strstr(message, cases[i].sentence)) fail_msg("case %zu: %s", i, message);
+        if (!*cases[i].sentence) assert_string_equal(message, "");
+        /* one sentence, once: without the same words twice */
+        const char *twice = strstr(message, "safetensors");
+        assert_true(!twice || !strstr(strchr(twice, '\n'), "mixgrid:"));
+    }
+    arena_free(a);
+}
+
+/* ---- memory ----------------------------------------------------------------------------------*/
+
+static long device_bytes, device_most;
+static const backend *counted_inner;
+static void *counting_alloc(size_t bytes, error *e) {
+    size_t *p = counted_inner->alloc(bytes + 64, e);
+    if (!p) return NULL;
+    *p = bytes;
+    device_bytes += (long)bytes;
+    if (device_bytes > device_most) device_most = device_bytes;
+    return (char *)p + 64;
+}
+static void counting_release(void *p) {
+    if (!p) return;
+    size_t *start = (size_t *)((char *)p - 64);
+    device_bytes -= (long)*start;
+    counted_inner->release(start);
+}
+static backend counting_backend(const char *name) {
+    error e = {0};
+    counted_inner = backend_find(name, &e);
+    backend b = *counted_inner;
+    b.alloc = counting_alloc;
+    b.release = counting_release;
+    device_bytes = device_most = 0;
+    return b;
+}
+
+/* The most a whole training holds at a time, counted in a child as worker_run catches signals. */
+static long measured_bytes(const job *j, const char *device) {
+    folder f = folder_new();
+    fflush(NULL);
+    const pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (!pid) {
+        backend b = counting_backend(device);
+        long attempt[MAX_PACK];
+        for (int i = 0; i < j->runs; i++) attempt[i] = 1;
+        const worker_options options = {
+            .home = {folder_at(&f, "journal"), folder_at(&f, "log"), folder_at(&f, "checkpoint")},
+            .backend = &b,
+            .progress_fd = -1,
+            .environment_json = "{}",
+            .attempt = attempt};
+        error e = {0};
+        if (worker_run(j, &options, &e)) _exit(1);
+        if (device_bytes) _exit(2); /* all of it was given back */
+        FILE *out = fopen(folder_at(&f, "most"), "w");
+        fprintf(out, "%ld", device_most);
+        fclose(out);
+        _exit(0);
+    }
+    int how;
+    waitpid(pid, &how, 0);
+    assert_true(WIFEXITED(how));
+    assert_int_equal(WEXITSTATUS(how), 0);
+    const long most = strtol(folder_read(&f, "most"), NULL, 10);
+    folder_remove(&f);
+    return most;
+}
+
+static void planned_memory_is_what_is_allocated(void **state) {
+    (void)state;
+    static const char *const shapes[] = {
+        "",
+        "eval.lengths=[8,24,64]",
+        "model.d_model=64 task.length=64 train.batch=32 eval.lengths=[32]",
+        "model.d_model=48 task.length=64 train.batch=48 eval.lengths=[66,96] model.ffn=swiglu",
+        "model.position=learned eval.lengths=[48] model.dropout=0.1",
+    };
+    static const char *const device[] = {"auto", "f64"};
+    for (size_t i = 0; i < 2 * sizeof shapes / sizeof *shapes; i++) {
+        for (int runs = 1; runs <= 3; runs += 2) {
+            arena *a = arena_new();
+            grid_cell cell[3] = {0};
+            const grid_cell *cells[3] = {&cell[0], &cell[1], &cell[2]};
+            const config *c[3];
+            for (int r = 0; r < 3; r++)
+                c[r] = cell[r].config = config_of(
+                    a, arena_printf(a, SMALL "%s train.steps=1 train.seed=%d", shapes[i / 2], r));
+            job j;
+            job_bind(&j, a, c, runs);
+            error e = {0};
+            pack p = {.n = runs, .cell = cells};
+            backend b = counting_backend(device[i % 2]);
+            if (plan_pack(&p, &b, &e)) fail_msg("%s", e.text);
+            assert_int_equal(device_most, 0); /* planning itself allocates nothing */
+            const long time = catalog_task_facts(c[0], &e)->time;
+            const long batches = 2L * runs * j.train.batch * time * (long)sizeof(int);
+            assert_int_equal(measured_bytes(&j, device[i % 2]) + batches, (long)p.mem_bytes);
+            arena_free(a);
+        }
+    }
+}
+
+static void training_step_allocates_nothing(void **state) {
+    (void)state;
+    for (int threads = 1; threads <= 2; threads++) {
+        arena *a = arena_new();
+        const char *own = arena_printf(a, "train.threads=%d", threads);
+        job j = job_of(a,
+                       SMALL "model.d_model=64 model.layers=2 task.length=64 train.batch=16 "
+                             "train.examples=50 ",
+                       &own, 1);
+        job_data data;
+        error e = {0};
+        if (job_open_data(&data, &j, 0, &e)) fail_msg("%s", e.text);
+        j.model.vocab = data.trained->vocab;
+        j.model.max_time = data.trained->time;
+        backend b = counting_backend("auto");
+        const task_set *set = data.trained;
+        trainer *t = trainer_new(a, &j, &b, &set, &e);
+        if (!t) fail_msg("%s", e.text);
+        const optim_run run = {1e-3, 0.1, true};
+        step_result result;
+        for (long step = 0; step < 8; step++) { /* over the end of an epoch */
+            const long before = allocations, device = device_bytes;
+            trainer_step(t, step, 1, &run, &result);
+            assert_int_equal(allocations - before, 0);
+            assert_int_equal(device_bytes, device);
+            assert_true(isfinite(result.nll_sum) && result.scored > 0);
+        }
+        trainer_free(t);
+        arena_free(a);
+    }
+    long before = allocations; /* the counter counts */
+    free(malloc(10));
+    assert_true(allocations > before);
+}
+
+/* ---- schedules: numbers worked out by hand ---------------------------------------------------*/
+
+static double at(train_config c, long step, long steps, long epoch) {
+    return schedule_at(&c, step, steps, epoch);
+}
+#define ASSERT_NEAR(x, y) assert_true(fabs((x) - (y)) < 1e-12)
+
+static void schedules_have_the_stated_values(void **state) {
+    (void)state;
+    /* 10 % of 100 steps warm up: steps 0..9 are 1/11 .. 10/11, and step 10 is the peak */
+    train_config c = {.schedule = SCHEDULE_COSINE, .warmup = 0.1};
+    ASSERT_NEAR(at(c, 0, 100, 0), 1.0 / 11);
+    ASSERT_NEAR(at(c, 4, 100, 0), 5.0 / 11);
+    ASSERT_NEAR(at(c, 9, 100, 0), 10.0 / 11);
+    ASSERT_NEAR(at(c, 10, 100, 0), 1);
+    ASSERT_NEAR(at(c, 55, 100, 0), 0.5);                   /* half of the way: cos 90 */
+    ASSERT_NEAR(at(c, 40, 100, 0), 0.75);                  /* a third: cos 60 = 1/2 */
+    ASSERT_NEAR(at(c, 85, 100, 0), (1 - sqrt(3) / 2) / 2); /* five sixths: cos 150 */
+    assert_true(at(c, 99, 100, 0) > 0 && at(c, 99, 100, 0) < 1e-3);
+    c.min_lr = 0.2;
+    ASSERT_NEAR(at(c, 55, 100, 0), 0.6);
+    c = (train_config){.schedule = SCHEDULE_LINEAR, .warmup = 0, .min_lr = 0};
+    ASSERT_NEAR(at(c, 0, 8, 0), 1);
+    ASSERT_NEAR(at(c, 2, 8, 0), 0.75);
+    ASSERT_NEAR(at(c, 7, 8, 0), 0.125);
+    c = (train_config){.schedule = SCHEDULE_CONSTANT, .warmup = 0.5};
+    ASSERT_NEAR(at(c, 0, 8, 0), 0.2);
+    ASSERT_NEAR(at(c, 3, 8, 0), 0.8);
+    ASSERT_NEAR(at(c, 4, 8, 0), 1);
+    ASSERT_NEAR(at(c, 7, 8, 0), 1);
+    c.warmup = 1; /* all of it */
+    ASSERT_NEAR(at(c, 7, 8, 0), 8.0 / 9);
+    /* by epoch: 4 steps each, 3 epochs, cosine: 1, 3/4, 1/4 */
+    c = (train_config){.schedule = SCHEDULE_COSINE, .schedule_by = BY_EPOCH};
+    for (long step = 0; step < 12; step++)
+        ASSERT_NEAR(at(c, step, 12, 4), ((double[]){1, 0.75, 0.25})[step / 4]);
+    /* one step, or none */
+    c = (train_config){.schedule = SCHEDULE_COSINE, .warmup = 0.1};
+    assert_true(isfinite(at(c, 0, 1, 0)) && at(c, 0, 1, 0) > 0);
+}
+
+static void examples_left_out_mean_a_thousand(void **state) {
+    (void)state;
+    arena *a = arena_new();
+    job j = job_of(a, SMALL "eval.examples=0", &(const char *){""}, 1);
+    job_data data;
+    error e = {0};
+    if (job_open_data(&data, &j, 0, &e)) fail_msg("%s", e.text);
+    assert_int_equal(data.trained->count[SPLIT_VAL], 1000);
+    assert_int_equal(data.trained->count[SPLIT_TEST], 1000);
+    assert_int_equal(data.at_length[1]->count[SPLIT_TEST], 1000);
+    arena_free(a);
+}
+
+static void run_of_no_steps_is_only_measured(void **state) {
+    (void)state;
+    arena *a = arena_new();
+    folder f = folder_new();
+    job j = job_of(a, SMALL "train.steps=0", &(const char *){""}, 1);
+    training how = {0};
+    assert_int_equal(train_in(&f, &j, &how), STATUS_OK);
+    assert_true(ask(&f, "SELECT count(*) FROM run WHERE state = 'done'") == 1);
+    /* an untrained model knows nothing: its loss is that of a guess over 128 tokens */
+    const double loss = ask(&f, "SELECT value FROM final WHERE split = 'test' AND slice = '' AND "
+                                "name = 'loss'");
+    assert_true(fabs(loss - log(128)) < 0.1);
+    folder_remove(&f);
+    arena_free(a);
+}
+
+int main(void) {
+    count_allocations();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(packed_runs_equal_runs_alone),
+        cmocka_unit_test(runs_without_dropout_keep_their_bits_beside_one_with_it),
+        cmocka_unit_test(diverged_run_leaves_its_pack_alone),
+        cmocka_unit_test(early_stop_leaves_the_pack_alone),
+        cmocka_unit_test(finite_sets_and_epochs_work_in_packs),
+        cmocka_unit_test(threads_do_not_change_a_bit),
+        cmocka_unit_test(doubles_train_too),
+        cmocka_unit_test(run_id_covers_results_and_nothing_else),
+        cmocka_unit_test(cadence_of_the_log_does_not_reach_the_parameters),
+        cmocka_unit_test(interrupted_runs_end_with_the_same_bits),
+        cmocka_unit_test(broken_restore_is_seen),
+        cmocka_unit_test(damaged_checkpoint_is_refused_and_the_run_starts_again),
+        cmocka_unit_test(planned_memory_is_what_is_allocated),
+        cmocka_unit_test(training_step_allocates_nothing),
+        cmocka_unit_test(schedules_have_the_stated_values),
+        cmocka_unit_test(examples_left_out_mean_a_thousand),
+        cmocka_unit_test(run_of_no_steps_is_only_measured),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
