@@ -220,22 +220,36 @@ choice *choice_part(arena *a, const choice *c, const bool *keep) {
         if (c->row[i].n_candidate > out->search_n) out->search_n = c->row[i].n_candidate;
     }
     for (int k = 0; k < c->n_shown; k++) {
-        if (!rows_differ(out, c->shown[k])) continue;
+        if (!rows_differ(out, c->shown[k])) {
+            out->fixed |= AXIS_BIT(c->shown[k]);
+            continue;
+        }
         out->shown[out->n_shown++] = c->shown[k];
         out->n_block += k < c->n_block;
     }
     return out;
 }
 
+/* Appends "width = 3"; nothing where the axis is absent. */
+static void label_add(text *t, const axis *x, int value) {
+    if (value < 0) return;
+    bool bare = strcmp(x->key, "model.mixer") == 0 || strcmp(x->key, "task.name") == 0;
+    text_add(t, "%s%s%s%s", t->n ? ", " : "", bare ? "" : x->name, bare ? "" : " = ",
+             x->value[value]);
+}
+
 const char *variant_label(arena *a, const choice *c, const variant *v, unsigned long skip) {
     text t = text_new(a);
     for (int k = 0; k < c->n_shown; k++) {
         int i = c->shown[(k + c->n_block) % c->n_shown];
-        const axis *x = &c->record->axis[i];
-        if (v->value[i] < 0 || (skip >> i & 1)) continue;
-        bool bare = strcmp(x->key, "model.mixer") == 0 || strcmp(x->key, "task.name") == 0;
-        text_add(&t, "%s%s%s%s", t.n ? ", " : "", bare ? "" : x->name, bare ? "" : " = ",
-                 x->value[v->value[i]]);
+        if (!(skip >> i & 1)) label_add(&t, &c->record->axis[i], v->value[i]);
     }
+    return t.s;
+}
+
+const char *choice_common(arena *a, const choice *c) {
+    text t = text_new(a);
+    for (int i = 0; i < c->record->n_axis; i++)
+        if (c->fixed >> i & 1) label_add(&t, &c->record->axis[i], c->row[0].chosen->value[i]);
     return t.s;
 }

@@ -35,7 +35,8 @@ typedef struct choice {
      * every cell has. The rest tells methods apart. */
     int *shown; /* [n_shown] axis indices */
     int n_shown, n_block;
-    const char *split; /* "test", or "val" where no run has test values */
+    unsigned long fixed; /* of a part: axes as bits that the whole shows and the part need not */
+    const char *split;   /* "test", or "val" where no run has test values */
 } choice;
 
 choice *choice_make(arena *a, const record *r);
@@ -43,6 +44,8 @@ choice *choice_make(arena *a, const record *r);
 /* The rows i with keep[i], and of the shown axes those that differ among them: what a table or a
  * figure of one task needs. Shares everything with c. */
 choice *choice_part(arena *a, const choice *c, const bool *keep);
+/* What all rows of a part have in common: "nar, n = 2"; "" of a whole. */
+const char *choice_common(arena *a, const choice *c);
 /* The task of a row. */
 const char *row_task(const choice_row *row);
 

@@ -33,7 +33,7 @@ typedef struct document {
     const char *title;
     lead_item *lead; /* [n_lead] what the experiment asks, in the grid file's words */
     int n_lead, cap_lead;
-    const char **fact;        /* short facts under the title: "162 runs", "4 diverged" */
+    const char **fact; /* short facts under the title: "162 runs", "4 diverged" */
     int n_fact, cap_fact;
     block *block;
     int n, cap;

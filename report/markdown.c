@@ -65,7 +65,7 @@ const char *document_markdown(const document *d) {
         if (d->lead[i].term) {
             text_put(&t, "**");
             text_markdown(&t, d->lead[i].term);
-            text_put(&t, ".** ");
+            text_put(&t, ":** ");
         }
         text_markdown(&t, d->lead[i].text);
         text_put(&t, "\n\n");

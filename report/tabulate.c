@@ -192,7 +192,7 @@ static table *tabulate_main(arena *a, const choice *c) {
     double threshold = solve_threshold(r);
     if (solve) table_column_add(t, "solved", "solved", CELL_SHARE);
     for (int i = 0; i < c->n_row; i++) failed |= c->row[i].chosen->n_failed > 0;
-    table_column_add(t, "n", "finished", CELL_NUMBER);
+    table_column_add(t, "seeds", "finished", CELL_NUMBER);
     if (failed) table_column_add(t, "failed", "failed", CELL_NUMBER);
 
     for (int i = 0; i < c->n_row; i++) {
@@ -286,7 +286,7 @@ static bool any_longer(const choice *c, const slice_set *set, const char *name) 
 }
 
 /* One line per row, one column per value of the slice; for lengths also where training was and the
- * mean beyond it. `task`: what the rows are of, where the grid has several. */
+ * mean beyond it. `task`: part of the name where the grid has several. */
 static table *tabulate_slice(arena *a, const choice *c, const slice_set *set, const char *task) {
     bool length = strcmp(set->name, "length") == 0, same = true;
     const char *metric_name = choice_metric(c);
@@ -296,10 +296,9 @@ static table *tabulate_slice(arena *a, const choice *c, const slice_set *set, co
     bool beyond = length && any_longer(c, set, metric_name);
     const char *id = arena_printf(a, "by_%s", text_slug(a, set->name));
     const char *title = text_capital(a, arena_printf(a, "%s by %s", m.title, set->name));
-    if (task) {
-        id = arena_printf(a, "%s_%s", id, text_slug(a, task));
-        title = arena_printf(a, "%s: %s", task, title);
-    }
+    if (task) id = arena_printf(a, "%s_%s", id, text_slug(a, task));
+    const char *common = choice_common(a, c);
+    if (common[0]) title = arena_printf(a, "%s (%s)", title, common);
     table *t = table_new(a, id, title);
     axis_columns(t, c);
     if (length && !same) table_column_add(t, "trained at", "task.length", CELL_NUMBER);
