@@ -106,7 +106,7 @@ static void compose_lead(document *d, const char *s) {
         } else {
             ARENA_GROW(a, d->lead, d->n_lead, d->cap_lead);
             d->lead[d->n_lead++] = (lead_item){term ? arena_printf(a, "%.*s", term, line) : NULL,
-                                               term ? line + term + 2 : line};
+                                               term ? text_capital(a, line + term + 2) : line};
             open = true;
         }
     }

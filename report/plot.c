@@ -117,7 +117,7 @@ static layout layout_of(arena *a, const figure *f) {
     int n = legend_series(series, f, MAX_LEGEND), widest = 1, titles = 0;
     for (int i = 0; i < n; i++)
         if (text_width(series[i]->title) > widest) widest = text_width(series[i]->title);
-    layout l = {.columns = f->n < 3 ? f->n : f->n == 4 ? 2 : 3, .left = 64, .gap = 30, .right = 20};
+    layout l = {.columns = f->n < 3 ? f->n : f->n == 4 ? 2 : 3, .left = 64, .gap = 34, .right = 20};
     l.rows = (f->n + l.columns - 1) / l.columns;
     l.panel_width = l.columns == 1 ? 540 : l.columns == 2 ? 370 : 270;
     l.panel_height = l.columns == 1 ? 310 : l.columns == 2 ? 240 : 210;
@@ -125,7 +125,7 @@ static layout layout_of(arena *a, const figure *f) {
         const int lines = title_lines(line, a, f->panel[p].title, l.panel_width);
         titles = lines > titles ? lines : titles;
     }
-    l.top = 12 + titles * LINE + (titles ? 4 : 0) + (f->mark_label ? 18 : 0);
+    l.top = 12 + titles * LINE + (f->mark_label ? 18 : 0);
     l.bottom = 62;
     if (f->kind == FIGURE_HEATMAP) l.left = 50 + LETTER * widest_tick(f->y_tick, f->n_y_tick);
     if (f->kind == FIGURE_BARS) layout_bars(&l, a, f);
@@ -343,10 +343,37 @@ static bool has_band(const figure_series *s) {
     return false;
 }
 
-/* Line and marker of a series, as gnuplot options. */
-static void put_look(text *t, const style *look, const figure *f) {
-    text_add(t, "lc rgb '%s' dt %d lw 1.6", look->colour, look->dash);
-    if (f->kind != FIGURE_CURVES) text_add(t, " pt %d ps 0.85", look->marker);
+/* The last step of the longest curve of a panel. */
+static double last_step(const figure_panel *panel) {
+    double last = 0;
+    for (int s = 0; s < panel->n; s++)
+        if (panel->series[s].n) last = fmax(last, panel->series[s].point[panel->series[s].n - 1].x);
+    return last;
+}
+
+/* The line of series s, and its markers: open ones are blank inside, so that they read as open on
+ * top of lines and single runs. A curve that stops early ends in a dot, as it is not cut off. */
+static void put_line(text *t, const figure *f, const figure_panel *panel, int s, int block) {
+    const figure_series *series = &panel->series[s];
+    const style *look = &series->look;
+    text_add(t, "    dat index %d using 1:2 with lines lc rgb '%s' dt %d lw 1.6 notitle", block,
+             look->colour, look->dash);
+    if (f->kind == FIGURE_CURVES) {
+        if (series->n && series->point[series->n - 1].x < last_step(panel))
+            text_add(t,
+                     ", \\\n    dat index %d every ::%d using 1:2 with points pt 7 ps 0.5 lc rgb "
+                     "'%s' notitle",
+                     block, series->n - 1, look->colour);
+        return;
+    }
+    if (look->marker % 2 == 0)
+        text_add(t,
+                 ", \\\n    dat index %d using 1:2 with points pt %d ps 0.85 lc rgb '#fefefe' "
+                 "notitle",
+                 block, look->marker + 1);
+    text_add(
+        t, ", \\\n    dat index %d using 1:2 with points pt %d ps 0.85 lc rgb '%s' lw 1.6 notitle",
+        block, look->marker, look->colour);
 }
 
 /* Lines with bands, or single points with whiskers. */
@@ -377,10 +404,8 @@ static void put_lines(text *t, const figure *f, const figure_panel *panel, int b
                      "\\\n",
                      block + 2 * s + 1, panel->series[s].look.colour);
     for (int s = 0; s < panel->n; s++) {
-        text_add(t, "    dat index %d using 1:2 with %s ", block + 2 * s,
-                 f->kind == FIGURE_CURVES ? "lines" : "linespoints");
-        put_look(t, &panel->series[s].look, f);
-        text_add(t, " notitle%s\n", s + 1 < panel->n ? ", \\" : "");
+        put_line(t, f, panel, s, block + 2 * s);
+        text_put(t, s + 1 < panel->n ? ", \\\n" : "\n");
     }
 }
 
@@ -445,11 +470,20 @@ static void put_legend(text *t, const figure *f, const layout *l) {
         int x = left + i % l->legend_columns * l->legend_width;
         int y = l->height - l->legend + 10 + 20 * (i / l->legend_columns);
         double w = l->width, h = 1 - (double)y / l->height;
+        /* gnuplot's svg joins lines of one colour and keeps the dashes of the first: a line of
+         * another colour and no length keeps them apart. */
         if (f->kind != FIGURE_POINTS || !look->marker)
             text_add(t,
                      "  set arrow %d from screen %.5f,%.5f to screen %.5f,%.5f nohead lc rgb '%s' "
-                     "dt %d lw 1.6 front\n",
-                     100 + i, x / w, h, (x + 34) / w, h, look->colour, look->dash);
+                     "dt %d lw 1.6 front\n  set arrow %d from screen %.5f,%.5f to screen "
+                     "%.5f,%.5f nohead lc rgb '#fefefe' lw 0.1 front\n",
+                     100 + 2 * i, x / w, h, (x + 34) / w, h, look->colour, look->dash, 101 + 2 * i,
+                     x / w, h, x / w, h);
+        if (f->kind != FIGURE_CURVES && look->marker && look->marker % 2 == 0)
+            text_add(
+                t,
+                "  set label '' at screen %.5f,%.5f point pt %d ps 0.85 lc rgb '#fefefe' front\n",
+                (x + 17) / w, h, look->marker + 1);
         if (f->kind != FIGURE_CURVES && look->marker)
             text_add(t,
                      "  set label '' at screen %.5f,%.5f point pt %d ps 0.85 lc rgb '%s' front\n",
@@ -474,12 +508,12 @@ static const char *script_text(arena *a, const figure *f, const layout *l, unsig
                  "  set style fill transparent solid 0.14 noborder\n",
                  map ? 0 : 3);
         text_put(&t,
-                 map ? "  unset grid\n" : "  set grid ytics lc rgb '#d8d8d8' lw 0.5 dt 1 back\n");
+                 map ? "  unset grid\n" : "  set grid ytics lc rgb '#d8d8d8' lw 0.8 dt 1 back\n");
         if (f->x_scale != SCALE_LINEAR)
             text_add(&t, "  set logscale x %d; unset mxtics\n", f->x_scale == SCALE_LOG2 ? 2 : 10);
         if (f->log_y) text_put(&t, "  set logscale y 10\n");
         /* All panels have one y axis: its numbers stand at the left ones only. */
-        text_add(&t, "  set format y '%s'\n", p % l->columns ? "" : "%g");
+        text_add(&t, "  set format x '%%g'; set format y '%s'\n", p % l->columns ? "" : "%g");
         text_add(&t, "  set xrange [%.9g:%.9g]\n", f->panel[p].x_low, f->panel[p].x_high);
         if (map)
             text_add(&t, "  set yrange [0.5:%d.5]\n", f->n_y_tick);
