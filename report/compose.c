@@ -1,6 +1,8 @@
 /* compose.c - what a report says, and in which order. See document.h.
  *
- * No dates, no folders: the same database gives the same text. */
+ * No dates, no folders: the same database gives the same text. The order is that of a reader's
+ * questions: what came out, how it looks, what was compared with what, on which machine, and last
+ * the list that allows to check it all. */
 #include "document.h"
 
 #include "metric.h"

@@ -1,4 +1,6 @@
-/* listing.c - the tables that are lists: published numbers, runs, axes. See tabulate.h. */
+/* listing.c - the tables that are lists: published numbers, runs, axes. See tabulate.h.
+ *
+ * Nothing is averaged or left out here: these tables are what a reader checks the others with. */
 #include "tabulate.h"
 
 #include "metric.h"

@@ -135,8 +135,8 @@ static void page_and_figures(void **state) {
     if (gnuplot_found()) {
         const char *script = read_out(&f, "out/figures/vs_length.gp");
         has(script, "set label 'nar'");
-        has(script, "set xtics ('64' 64, '128' 128, '256' 256)");
-        has(script, "set xtics ('24' 24, '48' 48)");
+        has(script, "set xtics nomirror ('64' 64, '128' 128, '256' 256)");
+        has(script, "set xtics nomirror ('24' 24, '48' 48)");
         has(script, "set label 'chance'");
         has(script, "set arrow 1 from 24,graph 0");
         has_not(read_out(&f, "out/figures/bars.gp"), "rotate by 40");
