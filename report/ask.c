@@ -71,8 +71,8 @@ static status draw_axes(const asker *k, const char *what, bool *any_line, error 
     return STATUS_OK;
 }
 
-/* One figure for each searched axis, as the best value can lie at the end of any of them.
- * What the search saw: a choice at the edge of its range is the first thing a reader must spot. */
+/* One figure for each searched axis. A choice at the edge of its range is the first thing a reader
+ * must spot, and it can be at the edge of any of them. */
 static status draw_search(const asker *k, error *e) {
     const record *r = k->choice->record;
     for (int i = 0; i < r->n_axis; i++) {
