@@ -1,6 +1,6 @@
 /* ask.c - the requests: what is drawn when nobody asked, and what the grid file asks for. See
- * draw.h. */
-#include "draw.h"
+ * request.h. */
+#include "request.h"
 
 #include "metric.h"
 

@@ -1,4 +1,4 @@
-/* draw.c - one figure from one request; see draw.h.
+/* request.c - one figure from one request; see request.h.
  *
  * Every figure is filled the same way: each row (or searched variant) belongs to one series of one
  * panel (panels.c) and adds its points there. */
