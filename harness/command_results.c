@@ -160,6 +160,7 @@ status command_rebuild(int argc, char **argv, error *e) {
     bool damaged = false;
     long runs = 0;
     if (!s) s = refuse_words(&words, 0, "rebuild", e);
+    if (!s) s = refuse_foreign_file(db, e);
     if (!s && !(results = store_open(db, &damaged, e))) s = e->code;
     if (!s) s = store_import_all(results, home_of(a, db).journal, &runs, e);
     if (!s) printf("%ld runs imported into %s\n", runs, db);

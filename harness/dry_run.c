@@ -55,13 +55,14 @@ static kind *kind_of(estimate *est, const pack *p) {
     return &est->kind[est->n++];
 }
 
-/* Seconds of one worker for the whole plan. */
+/* Seconds of one worker for all packs that fit into the memory. */
 static status estimate_time(double *seconds, arena *a, const sweep_plan *plan, const backend *b,
-                            error *e) {
+                            double available, error *e) {
     estimate est = {.arena = a};
     double unmeasured = 0, cost = 0;
     *seconds = 0;
     for (int i = 0; i < plan->n; i++) {
+        if (plan->pack[i].mem_bytes > available) continue;
         kind *k = kind_of(&est, &plan->pack[i]);
         if (k->rate <= 0 && est.measured < MAX_MEASURED) {
             est.measured++;
@@ -93,18 +94,22 @@ status schedule_dry_run(const grid *g, const schedule_options *options, error *e
     store *results = NULL;
     sweep_plan plan;
     double seconds = 0, most = 0;
+    const double available = memory_available();
     const backend *b = backend_find(options->device, e);
     const plan_options planning = {options->only, options->retry_failed, options->pack};
     status s = b ? STATUS_OK : e->code;
     if (!s && access(options->db, F_OK) == 0 && !(results = store_open_readonly(options->db, e)))
         s = e->code;
     if (!s) s = plan_sweep(&plan, a, g, results, b, &planning, e);
-    if (!s) s = estimate_time(&seconds, a, &plan, b, e);
+    if (!s) s = estimate_time(&seconds, a, &plan, b, available, e);
     if (!s) {
         const long processors = sysconf(_SC_NPROCESSORS_ONLN);
         const int workers = options->workers ? options->workers : (int)processors;
-        for (int i = 0; i < plan.n; i++)
+        int too_large = 0;
+        for (int i = 0; i < plan.n; i++) {
             if (plan.pack[i].mem_bytes > most) most = plan.pack[i].mem_bytes;
+            too_large += plan.pack[i].mem_bytes > available;
+        }
         printf("experiment %s: %ld cells (%d merged, %d excluded), %ld already done, %ld failed "
                "before, %d packs to run on %s\n",
                g->experiment, plan.cells, g->merged, g->excluded, plan.already, plan.failed_before,
@@ -113,6 +118,10 @@ status schedule_dry_run(const grid *g, const schedule_options *options, error *e
         print_packs(&plan);
         printf("largest pack %.2f MiB; about %.0f s on %d workers (measured just now)\n",
                most / 0x1p20, seconds / workers, workers);
+        if (too_large)
+            printf("%d packs need more than the %.2f GiB that this machine has free: they will "
+                   "fail\n",
+                   too_large, available / 0x1p30);
     }
     store_close(results);
     arena_free(a);

@@ -2,12 +2,16 @@
 #include "cli.h"
 #include "suggest.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
 int main(int argc, char **argv) {
     error e = {0};
     status s;
+    /* a file opened as number 0, 1 or 2 would be written to by every message */
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd) return STATUS_ENVIRONMENT;
     const char *name = argc > 1 ? argv[1] : "help";
     if (!strcmp(name, "--help") || !strcmp(name, "-h")) name = "help";
     if (!strcmp(name, "--version")) name = "doctor";

@@ -2,6 +2,7 @@
 #include "plan_sweep.h"
 
 #include "evaluate.h"
+#include "map.h"
 #include "trainer.h"
 
 #include <string.h>
@@ -55,6 +56,38 @@ status plan_pack(pack *p, const backend *b, error *e) {
     return s;
 }
 
+/* Everything that plan_pack looks at: cells that differ in what is set per run cost the same, but
+ * for whether there is any dropout to record. */
+static const char *shape_key(arena *a, const pack *p) {
+    bool dropout = false;
+    for (int i = 0; i < p->n; i++) {
+        const config *c = p->cell[i]->config;
+        dropout |= strcmp(config_get(c, "model.dropout"), "0") ||
+                   strcmp(config_get(c, "model.embed_dropout"), "0");
+    }
+    return arena_printf(a, "%s %d %d", p->cell[0]->config->pack_key, p->n, dropout);
+}
+
+/* Large grids hold few shapes: each is built and planned once. */
+static status plan_packs(sweep_plan *plan, const backend *b, error *e) {
+    arena *a = arena_new();
+    map *known = map_new(a); /* shape -> the first pack that has it */
+    status s = STATUS_OK;
+    for (int i = 0; i < plan->n && !s; i++) {
+        pack *p = &plan->pack[i];
+        void **first = map_text(known, shape_key(a, p));
+        if (*first) {
+            p->cost = ((const pack *)*first)->cost;
+            p->mem_bytes = ((const pack *)*first)->mem_bytes;
+        } else {
+            s = plan_pack(p, b, e);
+            *first = p;
+        }
+    }
+    arena_free(a);
+    return s;
+}
+
 static bool is_finished(run_state s) {
     return s == RUN_DONE || s == RUN_DIVERGED || s == RUN_TIMEOUT;
 }
@@ -91,7 +124,9 @@ status plan_sweep(sweep_plan *out, arena *a, const grid *g, store *s, const back
         p->attempt[p->n] = known.attempts + 1;
         p->cell[p->n++] = cell;
     }
-    for (int i = 0; i < out->n; i++)
-        if (plan_pack(&out->pack[i], b, e)) return e->code;
-    return STATUS_OK;
+    if (!out->cells && g->n)
+        return error_set(e, STATUS_USAGE,
+                         "--only %s: no cell has this in its label; labels look like \"%s\".",
+                         options->only, g->cell[0].label);
+    return plan_packs(out, b, e);
 }

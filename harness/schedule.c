@@ -50,6 +50,8 @@ typedef struct sweep {
     bool stopping;
 } sweep;
 
+static const int stop_signal[] = {SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+enum { N_STOP_SIGNALS = sizeof stop_signal / sizeof *stop_signal };
 static volatile sig_atomic_t signals;
 
 static void on_signal(int number) {
@@ -76,7 +78,7 @@ static status make_folder(const char *path, error *e) {
                      strerror(errno));
 }
 
-static double available_memory(void) {
+double memory_available(void) {
     FILE *f = fopen("/proc/meminfo", "r");
     char line[128];
     double kib = 0;
@@ -88,11 +90,12 @@ static double available_memory(void) {
 
 /* ---- the worker's side of a fork ---- */
 
-static _Noreturn void become_worker(sweep *w, const pack *p, int progress_fd) {
+static _Noreturn void become_worker(sweep *w, const pack *p, int progress_fd, pid_t scheduler) {
     setpgid(0, 0);
+    for (int i = 0; i < N_STOP_SIGNALS; i++)
+        if (signal(stop_signal[i], SIG_DFL) == SIG_IGN) signal(stop_signal[i], SIG_IGN);
     prctl(PR_SET_PDEATHSIG, SIGTERM); /* a worker never outlives its scheduler unseen */
-    for (int number = SIGINT; number <= SIGTERM; number++)
-        if (number == SIGINT || number == SIGTERM) signal(number, SIG_DFL);
+    if (getppid() != scheduler) _exit(STATUS_INTERRUPTED);
     arena *a = arena_new();
     const char *path = arena_printf(a, "%s/%s.log", w->home.log, p->cell[0]->config->id);
     int log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
@@ -122,7 +125,7 @@ static status start_worker(sweep *w, int index, pack *p, error *e) {
         return error_set(e, STATUS_ENVIRONMENT, "could not open a pipe to a worker: %s.",
                          strerror(errno));
     fflush(NULL);
-    pid_t pid = fork();
+    const pid_t scheduler = getpid(), pid = fork();
     if (pid < 0) {
         close(ends[0]);
         close(ends[1]);
@@ -133,7 +136,7 @@ static status start_worker(sweep *w, int index, pack *p, error *e) {
     if (!pid) {
         close(ends[0]);
         store_detach(w->store); /* or this process would keep the lock of a dead scheduler */
-        become_worker(w, p, ends[1]);
+        become_worker(w, p, ends[1], scheduler);
     }
     close(ends[1]);
     w->slot[index] = (slot){pid, ends[0], p, now_s()};
@@ -174,18 +177,15 @@ static void requeue(sweep *w, pack *p) {
     w->cost_left += p->cost;
 }
 
-/* A crash may be one bad run's: its pack is tried again run by run, a single run once more. */
-static bool retry_crashed(sweep *w, pack *p, error *e) {
-    if (w->stopping || p->crashes + 1 >= MAX_CRASHES) return false;
-    for (int i = 0; i < p->n; i++) {
-        pack *one = ARENA_NEW(w->arena, pack, 1);
-        *one = (pack){
-            .n = 1, .cell = &p->cell[i], .attempt = &p->attempt[i], .crashes = p->crashes + 1};
-        one->attempt[0]++;
-        if (plan_pack(one, w->backend, e)) return false;
-        requeue(w, one);
-    }
-    return true;
+/* Run i of a pack once more, by itself: a crash may be another's fault, and one bad run must not
+ * sink its neighbours. */
+static status requeue_alone(sweep *w, const pack *p, int i, long attempts, int crashes, error *e) {
+    pack *one = ARENA_NEW(w->arena, pack, 1);
+    *one = (pack){.n = 1, .cell = &p->cell[i], .attempt = &p->attempt[i], .crashes = crashes};
+    *one->attempt = attempts + 1;
+    if (plan_pack(one, w->backend, e)) return e->code;
+    requeue(w, one);
+    return STATUS_OK;
 }
 
 static void count(sweep *w, const grid_cell *cell, const store_run *run, double wall_s) {
@@ -201,52 +201,77 @@ static void count(sweep *w, const grid_cell *cell, const store_run *run, double 
     progress_line(w->view, bad, "%s %s  %s  %.1f s%s%s", run_state_name[run->state], cell->label,
                   arena_printf(w->arena, "%.12s", cell->config->id), wall_s,
                   run->message[0] ? "  " : "", run->message);
-    if (bad) progress_line(w->view, true, "  log: %s/%s.log", w->home.log, cell->config->id);
+    if (bad && w->options->fail_fast) signals++;
+    const char *log = arena_printf(w->arena, "%s/%s.log", w->home.log, cell->config->id);
+    if (bad && access(log, F_OK) == 0) progress_line(w->view, true, "  log: %s", log);
+}
+
+/* How a worker process ended. */
+typedef struct ending {
+    int exit_code, signal; /* exit_code -1: a signal */
+} ending;
+
+/* What a worker printed last before it gave up; NULL: nothing of the kind. */
+static const char *last_words(arena *a, const char *tail) {
+    static const char mark[] = "mixgrid: error: ";
+    const char *last = NULL;
+    for (const char *p = tail; (p = strstr(p, mark)); p += sizeof mark - 1) last = p;
+    if (!last) return NULL;
+    last += sizeof mark - 1;
+    return arena_printf(a, "%.*s", (int)strcspn(last, "\n"), last);
+}
+
+/* Writes the end of a run whose worker could not do so itself. */
+static status pass_verdict(sweep *w, const pack *p, const grid_cell *cell, ending how, error *e) {
+    char tail[LOG_TAIL];
+    log_tail(w, p->cell[0]->config->id, tail, sizeof tail);
+    const bool stopped = w->stopping || how.exit_code == STATUS_INTERRUPTED;
+    const char *words = how.exit_code > 0 ? last_words(w->arena, tail) : NULL, *message = words;
+    if (how.signal)
+        message = arena_printf(w->arena, "its worker was ended by signal %d (%s).", how.signal,
+                               strsignal(how.signal));
+    else if (stopped)
+        message = "its worker was stopped before it could write a checkpoint.";
+    else if (!words)
+        message = arena_printf(w->arena, "its worker ended with exit code %d.", how.exit_code);
+    return store_run_fail(w->store, w->home.journal, cell->config->id,
+                          config_json(w->arena, cell->config, CONFIG_IDENTITY),
+                          stopped ? RUN_PREEMPTED : RUN_FAILED,
+                          how.exit_code < 0 ? 0 : how.exit_code, how.signal, message, tail, e);
+}
+
+static status settle_run(sweep *w, const pack *p, int i, ending how, double wall_s, error *e) {
+    const grid_cell *cell = p->cell[i];
+    const char *id = cell->config->id;
+    store_run run;
+    if (store_import(w->store, w->home.journal, id, e) || store_run_get(w->store, id, &run, e))
+        return e->code;
+    const bool silent = run.attempts < p->attempt[i] || run.state == RUN_RUNNING;
+    if (silent && (pass_verdict(w, p, cell, how, e) || store_run_get(w->store, id, &run, e)))
+        return e->code;
+    const bool crashed = run.state == RUN_FAILED && how.signal && p->crashes + 1 < MAX_CRASHES;
+    if (!w->stopping && (crashed || run.state == RUN_PREEMPTED)) {
+        progress_line(w->view, crashed, "%s %s  %.12s  %s%strying again", run_state_name[run.state],
+                      cell->label, id, run.message, run.message[0] ? " " : "");
+        return requeue_alone(w, p, i, run.attempts, p->crashes + crashed, e);
+    }
+    count(w, cell, &run, wall_s);
+    return STATUS_OK;
 }
 
 static status settle(sweep *w, int index, int wait_status, error *e) {
     slot *s = &w->slot[index];
-    pack *p = s->pack;
+    const pack *p = s->pack;
     const double wall_s = now_s() - s->start_s;
-    const int signal_number = WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0,
-              exit_code = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : -1;
+    const ending how = {WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : -1,
+                        WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0};
     read_progress(w, index);
     close(s->pipe);
     *s = (slot){0};
     w->mem_free += p->mem_bytes;
     progress_slot(w->view, index, NULL, 0, 0);
-    const bool crashed = signal_number && !(w->stopping && signal_number == SIGKILL);
-    bool retried = false;
-    for (int i = 0; i < p->n; i++) {
-        const grid_cell *cell = p->cell[i];
-        store_run run;
-        if (store_import(w->store, w->home.journal, cell->config->id, e) ||
-            store_run_get(w->store, cell->config->id, &run, e))
-            return e->code;
-        if (run.state == RUN_RUNNING ||
-            run.state == RUN_PENDING) { /* it could not say how it ended */
-            char tail[LOG_TAIL], message[256];
-            run_state state = w->stopping ? RUN_PREEMPTED : RUN_FAILED;
-            if (signal_number)
-                snprintf(message, sizeof message, "its worker was ended by signal %d (%s).",
-                         signal_number, strsignal(signal_number));
-            else
-                snprintf(message, sizeof message, "its worker ended with exit code %d.", exit_code);
-            if (store_run_fail(w->store, w->home.journal, cell->config->id,
-                               config_json(w->arena, cell->config, CONFIG_IDENTITY), state,
-                               exit_code < 0 ? 0 : exit_code, signal_number, message,
-                               log_tail(w, p->cell[0]->config->id, tail, sizeof tail), e) ||
-                store_run_get(w->store, cell->config->id, &run, e))
-                return e->code;
-        }
-        if (crashed && run.state == RUN_FAILED) {
-            if (!retried && (retried = retry_crashed(w, p, e)))
-                progress_line(w->view, true, "%s %s, trying again", run.message, cell->label);
-            if (retried) continue;
-        }
-        count(w, cell, &run, wall_s);
-        if (run.state == RUN_FAILED && w->options->fail_fast) signals++;
-    }
+    for (int i = 0; i < p->n; i++)
+        if (settle_run(w, p, i, how, wall_s, e)) return e->code;
     return STATUS_OK;
 }
 
@@ -290,7 +315,7 @@ static status refuse_too_large(sweep *w, pack *p, double total, error *e) {
 }
 
 static status launch(sweep *w, double total, error *e) {
-    for (int i = 0; i < w->slots && !w->stopping && w->next < w->n_queue; i++) {
+    for (int i = 0; i < w->slots && !signals && w->next < w->n_queue; i++) {
         if (w->slot[i].pid) continue;
         pack *p = w->queue[w->next];
         if (p->mem_bytes > total) {
@@ -361,15 +386,50 @@ static status loop(sweep *w, error *e) {
 static void catch_signals(void) {
     struct sigaction action = {.sa_handler = on_signal};
     sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGUSR2, &action, NULL);
+    for (int i = 0; i < N_STOP_SIGNALS; i++) {
+        struct sigaction before;
+        sigaction(stop_signal[i], NULL, &before);
+        const bool ignored = stop_signal[i] == SIGHUP && before.sa_handler == SIG_IGN; /* nohup */
+        if (!ignored) sigaction(stop_signal[i], &action, NULL);
+    }
     signal(SIGPIPE, SIG_IGN);
+}
+
+status refuse_foreign_file(const char *db, error *e) {
+    static const char magic[] = "SQLite format 3";
+    char head[sizeof magic] = "";
+    struct stat info;
+    if (stat(db, &info)) return STATUS_OK;
+    if (S_ISDIR(info.st_mode))
+        return error_set(e, STATUS_ENVIRONMENT, "%s is a folder; name a file in it with --db.", db);
+    FILE *f = fopen(db, "rbe");
+    const bool whole = f && fread(head, 1, sizeof head, f) == sizeof head;
+    if (f) fclose(f);
+    if (!f || !info.st_size || (whole && !memcmp(head, magic, sizeof magic))) return STATUS_OK;
+    return error_set(e, STATUS_ENVIRONMENT,
+                     "%s is no SQLite database and is left alone; name another with --db, or move "
+                     "it away if it held this sweep: its runs are read again from the journals.",
+                     db);
+}
+
+/* Journals may know more than the database: of workers that outlived a killed scheduler, or of a
+ * database that was deleted. */
+static status import_unfinished(sweep *w, error *e) {
+    for (int i = 0; i < w->grid->n; i++) {
+        const char *id = w->grid->cell[i].config->id;
+        store_run run;
+        if (store_run_get(w->store, id, &run, e)) return e->code;
+        if ((run.state == RUN_PENDING || run.state == RUN_RUNNING) &&
+            store_import(w->store, w->home.journal, id, e))
+            return e->code;
+    }
+    return STATUS_OK;
 }
 
 static status open_store(sweep *w, error *e) {
     bool rebuild = false;
-    if (make_folder(dirname(arena_text(w->arena, w->options->db)), e) ||
+    if (refuse_foreign_file(w->options->db, e) ||
+        make_folder(dirname(arena_text(w->arena, w->options->db)), e) ||
         make_folder(w->home.journal, e) || make_folder(w->home.log, e) ||
         make_folder(w->home.checkpoint, e))
         return e->code;
@@ -382,8 +442,10 @@ static status open_store(sweep *w, error *e) {
         cells[i] = (store_cell){c->config->id, config_json(w->arena, c->config, CONFIG_IDENTITY),
                                 c->label, c->axes_json};
     }
-    return store_experiment(w->store, w->grid->experiment, w->grid->file, w->grid->spec_json, cells,
-                            w->grid->n, e);
+    if (store_experiment(w->store, w->grid->experiment, w->grid->file, w->grid->spec_json, cells,
+                         w->grid->n, e))
+        return e->code;
+    return import_unfinished(w, e);
 }
 
 status schedule_run(const grid *g, const schedule_options *options, sweep_outcome *out, error *e) {
@@ -393,7 +455,7 @@ status schedule_run(const grid *g, const schedule_options *options, sweep_outcom
                .arena = a,
                .home = home_of(a, options->db),
                .out = out,
-               .mem_free = available_memory()};
+               .mem_free = memory_available()};
     const double start_s = now_s();
     *out = (sweep_outcome){0};
     signals = 0;

@@ -26,5 +26,11 @@ status schedule_run(const grid *g, const schedule_options *options, sweep_outcom
 /* Cells, packs, memory and time without running anything, on stdout. */
 status schedule_dry_run(const grid *g, const schedule_options *options, error *e);
 
+/* Bytes that processes can still get on this machine; very many where it does not say. */
+double memory_available(void);
+
+/* A file that is no database is the user's own, named by mistake: it is left alone. */
+status refuse_foreign_file(const char *db, error *e);
+
 /* Folders beside a database: "out/results.db" -> "out/journal" ... in `a`. */
 home home_of(arena *a, const char *db);

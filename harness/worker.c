@@ -6,13 +6,14 @@
 #include "results/journal.h"
 #include "trainer.h"
 
+#include <fcntl.h>
 #include <math.h>
 #include <signal.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { CHECKPOINT_S = 60, PROGRESS_MS = 200, VALIDATIONS = 10 };
+enum { CHECKPOINT_S = 60, PROGRESS_MS = 200, VALIDATIONS = 10, PATIENCE_S = 60, LOOK_MS = 50 };
 static const double EXPLODED = 100; /* times the first loss: the run will not come back */
 
 static volatile sig_atomic_t stop_signals;
@@ -48,6 +49,7 @@ typedef struct worker {
     step_result *result;  /* [R] */
     journal **journal;    /* [R] */
     bool *timed_out;      /* [R] */
+    bool begun;           /* the attempts are in the journals */
     long steps, epoch;
     double start_s, checkpoint_s, progress_s;
     progress progress;
@@ -97,15 +99,40 @@ static status bytes_alone(size_t *bytes, const worker *w, int r, error *e) {
     return trainer_bytes(bytes, &alone, w->options->backend, w->trained[0]->time, e);
 }
 
+/* A worker whose scheduler was killed finishes its step and writes a checkpoint: the next worker of
+ * that run waits for it. One that goes on for longer is named by journal_open. */
+static void wait_for_predecessor(const worker *w, const char *path) {
+    const int fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0) return; /* no journal, no predecessor */
+    const struct timespec pause = {.tv_nsec = LOOK_MS * 1000000L};
+    while (!stop_signals && now_s(CLOCK_MONOTONIC) - w->start_s < PATIENCE_S) {
+        struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+        if (fcntl(fd, F_OFD_GETLK, &whole) || whole.l_type == F_UNLCK) break;
+        nanosleep(&pause, NULL);
+    }
+    close(fd);
+}
+
+/* Before checkpoints are read: who holds the journal is the only one who touches them. */
 static status open_journals(worker *w, error *e) {
+    const char *folder = w->options->home.journal;
+    for (int r = 0; r < w->job.runs; r++) {
+        const char *run_id = w->job.run[r].run_id;
+        wait_for_predecessor(w, arena_printf(w->arena, "%s/%s.jsonl", folder, run_id));
+        if (stop_signals) return STATUS_INTERRUPTED;
+        w->journal[r] = journal_open(folder, run_id, e);
+        if (!w->journal[r]) return e->code;
+    }
+    return STATUS_OK;
+}
+
+static status begin_attempts(worker *w, error *e) {
     job *j = &w->job;
     model_cost cost;
     if (model_measure(&cost, &j->model, w->trained[0]->time, e)) return e->code;
     for (int r = 0; r < j->runs; r++) {
         size_t bytes;
         if (bytes_alone(&bytes, w, r, e)) return e->code;
-        w->journal[r] = journal_open(w->options->home.journal, j->run[r].run_id, e);
-        if (!w->journal[r]) return e->code;
         journal_attempt(w->journal[r], j->run[r].run_id, j->run[r].config_json,
                         w->options->environment_json, w->options->attempt[r],
                         w->cursor[r].step ? w->cursor[r].step : -1, now_s(CLOCK_REALTIME));
@@ -342,13 +369,15 @@ status worker_run(const job *j, const worker_options *options, error *e) {
     w.checkpoint_s = w.start_s;
     status s = open_data(&w, e);
     if (!s && !(w.trainer = trainer_new(a, &w.job, options->backend, w.trained, e))) s = e->code;
-    if (!s) resume(&w);
     if (!s) s = open_journals(&w, e);
+    if (!s) resume(&w);
+    if (!s) s = begin_attempts(&w, e);
+    w.begun = !s;
     if (!s) s = train(&w, e);
     if (!s) s = finish(&w, e);
     for (int r = 0; r < n; r++) {
         if (!w.journal[r]) continue;
-        if (s && s != STATUS_INTERRUPTED) end_run(&w, r, RUN_FAILED, e->text);
+        if (w.begun && s && s != STATUS_INTERRUPTED) end_run(&w, r, RUN_FAILED, e->text);
         error closing = {0};
         if (journal_close(w.journal[r], &closing) && !s)
             s = error_set(e, closing.code, "%s", closing.text);

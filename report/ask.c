@@ -36,21 +36,24 @@ static status draw(const asker *k, const char *title, request q, error *e) {
     return request_draw(k->out, k->arena, k->choice, k->db, &q, title, e);
 }
 
-/* Against length first, then against what the task slices by. */
+/* Against length first, then against what the task slices by; of the rows that have the slice. */
 static status draw_slices(const asker *k, const char *what, bool *any_line, error *e) {
-    slice_list *slices = ARENA_NEW(k->arena, slice_list, 1);
-    *slices = slices_find(k->arena, k->choice);
-    for (int i = 0; i < slices->n; i++) {
-        const slice_set *set = &slices->set[i];
+    slice_list slices = slices_find(k->arena, k->choice);
+    for (int i = 0; i < slices.n; i++) {
+        slice_set *set = ARENA_NEW(k->arena, slice_set, 1);
+        asker part = *k;
+        part.choice = slice_part(set, k->arena, k->choice, &slices.set[i], NULL);
+        if (!part.choice) continue;
         bool length = strcmp(set->name, "length") == 0;
-        if (set->n < 2) continue;
         *any_line |= length;
         request q = {.kind = length ? "accuracy_vs_length" : "accuracy_vs_slice",
                      .id = arena_printf(k->arena, "vs_%s", text_slug(k->arena, set->name)),
                      .slices = set};
         const char *title =
             arena_printf(k->arena, "%s against %s", what, length ? "sequence length" : set->name);
-        if (draw(k, title, q, e)) return e->code;
+        const char *common = choice_common(k->arena, part.choice);
+        if (common[0]) title = arena_printf(k->arena, "%s (%s)", title, common);
+        if (draw(&part, title, q, e)) return e->code;
     }
     return STATUS_OK;
 }

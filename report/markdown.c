@@ -61,8 +61,13 @@ const char *document_markdown(const document *d) {
     text_put(&t, "# ");
     text_markdown(&t, d->title);
     text_put(&t, "\n\n");
-    if (d->lead[0]) {
-        text_markdown(&t, d->lead);
+    for (int i = 0; i < d->n_lead; i++) {
+        if (d->lead[i].term) {
+            text_put(&t, "**");
+            text_markdown(&t, d->lead[i].term);
+            text_put(&t, ":** ");
+        }
+        text_markdown(&t, d->lead[i].text);
         text_put(&t, "\n\n");
     }
     for (int i = 0; i < d->n_fact; i++) text_add(&t, "%s%s", i ? " · " : "", d->fact[i]);

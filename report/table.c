@@ -46,6 +46,7 @@ table_cell cell_sample(arena *a, const sample *s, int decimals) {
     c.value = s->mean;
     c.low = s->mean - s->half;
     c.high = s->mean + s->half;
+    if (s->absent) return cell_text("–");
     text t = text_new(a);
     if (s->n == 0) {
         text_put(&t, s->n_failed ? "failed" : "–");

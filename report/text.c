@@ -150,9 +150,20 @@ const char *text_slug(arena *a, const char *s) {
     return n ? out : "x";
 }
 
-const char *text_key(const char *key) {
+const char *text_key(arena *a, const char *key) {
     const char *dot = strrchr(key, '.');
-    return dot && dot[1] ? dot + 1 : key;
+    if (!dot || !dot[1]) return key;
+    if (strcmp(dot, ".name") != 0) return dot + 1;
+    return text_key(a, arena_printf(a, "%.*s", (int)(dot - key), key));
+}
+
+const char *text_short(arena *a, const char *s, int width) {
+    if (text_width(s) <= width) return s;
+    int bytes = 0;
+    for (int columns = 0; columns < width; bytes++)
+        columns += ((unsigned char)s[bytes] & 0xC0) != 0x80;
+    /* The column counted last gives way to the ellipsis. */
+    return arena_printf(a, "%.*s…", bytes - 1, s);
 }
 
 const char *text_capital(arena *a, const char *s) {

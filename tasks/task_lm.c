@@ -14,7 +14,7 @@
  * Does not tokenise (corpus.h), download, or know how loss turns into bits per byte.
  * Source: the usual protocol; WikiText convention of Merity et al. 2016. Cost: O(T) per example. */
 #include "tasks/corpus.h"
-#include "tasks/draw.h"
+#include "tasks/display.h"
 
 #include <string.h>
 
