@@ -82,10 +82,39 @@ status bench_steps(step_time *out, const job *j, const backend *b, const task_se
         out->median_s = sample[out->steps / 2];
         out->min_s = sample[0];
         model_cost cost;
-        if (!model_measure(&cost, &j->model, set->time, e))
-            out->flops = cost.flops_per_token * (double)j->train.batch * set->time * j->runs;
+        if (!model_measure(&cost, &j->model, set->time, e)) {
+            const double tokens = (double)j->train.batch * set->time,
+                         head = 6.0 * (double)j->model.common.d_model * j->model.vocab;
+            out->flops = j->runs *
+                         (tokens * (cost.flops_per_token - head) + (double)result[0].scored * head);
+        }
     }
     trainer_free(t);
+    arena_free(a);
+    return e->code;
+}
+
+status bench_peak(double *flops_per_s, const backend *b, error *e) {
+    enum { ROWS = 256, SIZE = 512 };
+    arena *a = arena_new();
+    graph *g = graph_new(a, b, 1);
+    tensor *x = graph_input(g, TENSOR_REAL, "x", DIM(1, ROWS, SIZE)),
+           *w = graph_input(g, TENSOR_REAL, "w", DIM(1, SIZE, SIZE));
+    APPLY(g, linear, IN(x, w));
+    status s = graph_plan(g, false, e);
+    void *memory = s ? NULL : b->alloc(graph_arena_bytes(g), e);
+    if (memory) {
+        graph_bind(g, memory, NULL, NULL);
+        double best = 1e9;
+        for (const double end = now_s() + 0.05; now_s() < end;) {
+            const double from = now_s();
+            graph_forward(g);
+            const double took = now_s() - from;
+            if (took < best) best = took;
+        }
+        *flops_per_s = graph_flops(g) / best;
+        b->release(memory);
+    }
     arena_free(a);
     return e->code;
 }

@@ -5,7 +5,7 @@
 
 typedef struct step_time {
     double median_s, min_s;
-    double flops; /* of one step: 3 x forward, all runs of the pack */
+    double flops; /* of one step, all runs: 3 x forward, the head at scored positions only */
     long steps;   /* measured */
 } step_time;
 
@@ -16,6 +16,10 @@ const task_set *bench_noise(arena *a, int time, int vocab, int scored, error *e)
  * `seconds`. The job's own task is not opened: model.vocab and model.max_time must be set. */
 status bench_steps(step_time *out, const job *j, const backend *b, const task_set *set,
                    double seconds, error *e);
+
+/* Floating-point operations per second that this backend's matrix product reaches just now: the
+ * yardstick of the figures above, as processors change their clock from minute to minute. */
+status bench_peak(double *flops_per_s, const backend *b, error *e);
 
 /* The same in `copies` processes at a time; the medians and minima are averaged over them. */
 status bench_side_by_side(step_time *out, const job *j, const backend *b, const task_set *set,

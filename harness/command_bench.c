@@ -6,9 +6,12 @@
 #include "bench_model.h"
 #include "catalog.h"
 #include "cli.h"
+#include "results/provenance.h"
+#include "results/store.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 typedef struct shape {
     const char *mixer;
@@ -46,54 +49,89 @@ static status read_job(job *j, arena *a, const shape *s, long batch, long thread
     return STATUS_OK;
 }
 
-static status bench_shape(const shape *s, const backend *b, long batch, double seconds, error *e) {
+typedef struct bench {
+    const backend *backend;
+    store *store; /* NULL: only printed */
+    const char *environment_json, *only;
+    long batch, milliseconds;
+} bench;
+
+static status keep(const bench *w, const char *shape_text, const char *name, double number,
+                   const char *unit, error *e) {
+    if (!w->store) return STATUS_OK;
+    const store_bench row = {(double)time(NULL), number, name, shape_text, w->backend->name, unit,
+                             w->environment_json};
+    return store_bench_add(w->store, &row, e);
+}
+
+static status bench_shape(const bench *w, const shape *s, const char *text, error *e) {
     arena *a = arena_new();
     job one, threaded;
-    step_time alone, pair, two;
-    status result = read_job(&one, a, s, batch, 1, e);
-    if (!result) result = read_job(&threaded, a, s, batch, 2, e);
+    step_time alone, two, pair;
+    double peak = 1;
+    const double seconds = 1e-3 * (double)w->milliseconds;
+    status result = read_job(&one, a, s, w->batch, 1, e);
+    if (!result) result = read_job(&threaded, a, s, w->batch, 2, e);
     const task_set *set = result ? NULL : bench_noise(a, s->time, s->vocab, s->time / 4, e);
-    if (!result && !set) result = e->code;
-    if (!result) result = bench_steps(&alone, &one, b, set, seconds, e);
-    if (!result) result = bench_steps(&two, &threaded, b, set, seconds, e);
-    if (!result) result = bench_side_by_side(&pair, &one, b, set, seconds, 2, e);
-    if (!result)
-        printf("%-10s %5d %5d %6d | %8.2f %8.1f %8.1f | %8.2f %8.1f | %8.2f %8.1f\n", s->mixer,
-               s->d_model, s->time, s->vocab, 1e3 * alone.median_s, 1 / alone.median_s,
-               1e-9 * alone.flops / alone.median_s, 1e3 * two.median_s,
-               1e-9 * two.flops / two.median_s, 1e3 * pair.median_s,
-               2e-9 * pair.flops / pair.median_s);
-    fflush(stdout);
+    if (!set) result = e->code;
+    if (!result) result = bench_peak(&peak, w->backend, e);
+    if (!result) result = bench_steps(&alone, &one, w->backend, set, seconds, e);
+    if (!result) result = bench_steps(&two, &threaded, w->backend, set, seconds, e);
+    if (!result) result = bench_side_by_side(&pair, &one, w->backend, set, seconds, 2, e);
+    if (!result) {
+        const double rate = alone.flops / alone.median_s;
+        printf("%-10s %5d %5d %6d | %8.2f %8.1f %8.1f %4.0f%% | %8.2f %8.1f | %8.2f %8.1f\n",
+               s->mixer, s->d_model, s->time, s->vocab, 1e3 * alone.median_s, 1 / alone.median_s,
+               1e-9 * rate, 100 * rate / peak, 1e3 * two.median_s, 1e-9 * two.flops / two.median_s,
+               1e3 * pair.median_s, 2e-9 * pair.flops / pair.median_s);
+        fflush(stdout);
+        const struct {
+            const char *name, *unit;
+            double value;
+        } rows[] = {
+            {"step, 1 thread", "s", alone.median_s},
+            {"step, 2 threads", "s", two.median_s},
+            {"step, 2 runs at a time", "s", pair.median_s},
+            {"rate, 1 thread", "FLOP/s", rate},
+            {"matrix product", "FLOP/s", peak},
+        };
+        for (size_t i = 0; i < sizeof rows / sizeof *rows && !result; i++)
+            result = keep(w, text, rows[i].name, rows[i].value, rows[i].unit, e);
+    }
     arena_free(a);
     return result;
 }
 
 status command_bench(int argc, char **argv, error *e) {
     arena *a = arena_new();
-    const char *device = "auto", *only = "";
-    long batch = 64, milliseconds = 600;
+    bench w = {.only = "", .batch = 64, .milliseconds = 600};
+    const char *device = "auto", *db = NULL;
     const cli_option options[] = {
         {"device", CLI_TEXT, &device, "NAME", "auto, cpu, cpu-v3, cpu-v4 or f64"},
-        {"only", CLI_TEXT, &only, "TEXT", "rows whose \"mixer d_model time vocab\" contains this"},
-        {"batch", CLI_COUNT, &batch, "B", "sequences a step (default 64)"},
-        {"ms", CLI_COUNT, &milliseconds, "MS", "time for each measurement (default 600)"},
+        {"only", CLI_TEXT, &w.only, "TEXT",
+         "rows whose \"mixer d_model time vocab\" contains this"},
+        {"batch", CLI_COUNT, &w.batch, "B", "sequences a step (default 64)"},
+        {"ms", CLI_COUNT, &w.milliseconds, "MS", "time for each measurement (default 600)"},
+        {"db", CLI_TEXT, &db, "FILE", "also write the figures to the table bench of this database"},
     };
     cli_texts words = {0};
+    bool rebuild;
     status s = CLI_PARSE(a, argc, argv, options, &words, e);
-    const backend *b = s ? NULL : backend_find(device, e);
-    if (!s && !b) s = e->code;
-    if (!s)
-        printf(
-            "training steps on %s, batch %ld, medians; side by side: two processes of one thread\n"
-            "%-10s %5s %5s %6s | %8s %8s %8s | %8s %8s | %8s %8s\n",
-            b->name, batch, "mixer", "d", "T", "V", "1 thread", "steps/s", "GFLOP/s", "2 thread",
-            "GFLOP/s", "2 runs", "GFLOP/s");
+    if (!s && !(w.backend = backend_find(device, e))) s = e->code;
+    if (!s && db && !(w.store = store_open(db, &rebuild, e))) s = e->code;
+    if (!s) {
+        w.environment_json = provenance_json(a, w.backend->name, w.backend->summary, NULL);
+        printf("training steps on %s, batch %ld, medians in ms; share: of the machine's matrix "
+               "product\n%-10s %5s %5s %6s | %8s %8s %8s %5s | %8s %8s | %8s %8s\n",
+               w.backend->name, w.batch, "mixer", "d", "T", "V", "1 thread", "steps/s", "GFLOP/s",
+               "share", "2 thread", "GFLOP/s", "2 runs", "GFLOP/s");
+    }
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes && !s; i++) {
         const char *row = arena_printf(a, "%s %d %d %d", shapes[i].mixer, shapes[i].d_model,
                                        shapes[i].time, shapes[i].vocab);
-        if (strstr(row, only))
-            s = bench_shape(&shapes[i], b, batch, 1e-3 * (double)milliseconds, e);
+        if (strstr(row, w.only)) s = bench_shape(&w, &shapes[i], row, e);
     }
+    store_close(w.store);
     arena_free(a);
     return s;
 }

@@ -17,8 +17,8 @@ enum { GRID_MAX_CELLS = 250000 };
 
 typedef struct grid_cell {
     const config *config;  /* config->id is the run id */
-    const char *label;     /* what varies: "mixer=cat width=3 lr=0.001 seed=0" */
-    const char *axes_json; /* the same with full keys, flat: {"model.mixer":"cat",...} */
+    const char *label;     /* what tells it apart: "mixer=cat width=3 lr=0.001 seed=0" */
+    const char *axes_json; /* all axes that apply, full keys, flat: {"model.mixer":"cat",...} */
 } grid_cell;
 
 typedef struct grid {
@@ -29,9 +29,10 @@ typedef struct grid {
     int excluded; /* cells left out by `exclude` */
     int n_axes;
     const char *const *axis; /* [n_axes] full keys of what varies, the seed last */
-    /* For reports: {"experiment","file","description","recipe","axes":{key:[values]},"seeds":[],
-     * "select":{"over","by","mode"}|null,"published":[],"report":{},"text"}: text is the whole
-     * file, description its leading comment lines. */
+    /* For reports: {"experiment","file","description","recipe","axes":{key:[values]},
+     * "determined":[keys],"seeds":[],"select":{"over","by","mode"}|null,"published":[],"report":{},
+     * "text"}: text is the whole file, description its leading comment lines, determined the keys
+     * of `when` that vary but are no axes, as the axes decide them. */
     const char *spec_json;
 } grid;
 

@@ -1,4 +1,10 @@
-/* spec.c - what varies in a grid: labels of cells, the list of axes, spec_json for reports. */
+/* spec.c - what varies in a grid: labels of cells, the list of axes, spec_json for reports.
+ *
+ * What grid, zip, baseline_changes or the command line vary is an axis: the user asked for it. A
+ * key that only `when` sets is one if it says something new, i.e. if it is no function of the axes
+ * before it over the cells of the grid. So {if: {task.name: nar}, set: {task.length: 64}} makes no
+ * axis of task.length, and a label stays as short as it can be without naming two cells.
+ * Cost: one map of all cells for every key that only `when` sets. */
 #include "map.h"
 #include "sheet.h"
 #include "suggest.h"
@@ -9,6 +15,7 @@
 typedef struct varying {
     const char *key;
     const char *name; /* its shortest unambiguous tail: "lr" */
+    bool *told;       /* [cells] of a key that only `when` sets: is it in the cell's label? */
 } varying;
 
 typedef struct description {
@@ -17,6 +24,8 @@ typedef struct description {
     map *seen;
     varying *axis;
     int n, cap;
+    const char **determined; /* [n_determined] keys that vary and are no axes */
+    int n_determined;
 } description;
 
 static void add_key(description *d, const char *key) {
@@ -74,26 +83,94 @@ static bool ends_with(const char *key, const char *tail) {
     return n >= m && !strcmp(key + n - m, tail) && (n == m || key[n - m - 1] == '.');
 }
 
-/* The last part of the key, and as many before it as tell it from the other axes. */
+/* The last part of the key, and as many before it as tell it from the other axes. "name" alone
+ * does not say whose: task.name is called task. */
 static void set_name(description *d, int i) {
     const char *key = d->axis[i].key, *tail = longer_tail(key, key + strlen(key));
+    if (!strcmp(tail, "name") && tail > key) {
+        tail = longer_tail(key, tail - 1);
+        d->axis[i].name = arena_printf(d->sheet->arena, "%.*s", (int)strlen(tail) - 5, tail);
+        return;
+    }
     for (int k = 0; k < d->n; k++)
         while (k != i && tail > key && ends_with(d->axis[k].key, tail))
             tail = longer_tail(key, tail - 1);
     d->axis[i].name = tail;
 }
 
+/* Cells that no axis so far tells apart. */
+typedef struct partition {
+    int *group; /* [cells] */
+    int n;      /* number of groups */
+} partition;
+
+/* Divides the groups by the value of a key; that it does not apply counts as a value. */
+static partition partition_refine(const description *d, const partition *p, const char *key) {
+    const int n = d->cells->n;
+    map *seen = map_new(d->sheet->arena);
+    int *number = ARENA_NEW(d->sheet->arena, int, n);
+    partition out = {.group = ARENA_NEW(d->sheet->arena, int, n)};
+    for (int i = 0; i < n; i++) {
+        const char *text, *json = value_of(d, i, key, &text);
+        void **known =
+            map_text(seen, arena_printf(d->sheet->arena, "%d %s", p->group[i], json ? json : ""));
+        if (!*known) {
+            number[out.n] = out.n;
+            *known = &number[out.n++];
+        }
+        out.group[i] = *(int *)*known;
+    }
+    return out;
+}
+
+/* Is the group of each cell divided further in `fine`? A label names a key only there. */
+static bool *divided(const description *d, const partition *p, const partition *fine) {
+    int *parts = ARENA_NEW(d->sheet->arena, int, p->n), next = 0;
+    bool *out = ARENA_NEW(d->sheet->arena, bool, d->cells->n);
+    /* Groups of `fine` are numbered as they appear, so a new number is a new part. */
+    for (int i = 0; i < d->cells->n; i++)
+        if (fine->group[i] == next) {
+            parts[p->group[i]]++;
+            next++;
+        }
+    for (int i = 0; i < d->cells->n; i++) out[i] = parts[p->group[i]] > 1;
+    return out;
+}
+
+/* Keeps what varies of the keys from the first to `n_asked`, and of those behind it, which only
+ * `when` sets, what the kept ones do not determine. */
+static void keep_axes(description *d, int n_asked) {
+    partition p = {ARENA_NEW(d->sheet->arena, int, d->cells->n), 1};
+    int out = 0;
+    d->determined = ARENA_NEW(d->sheet->arena, const char *, d->n);
+    for (int i = 0; i < d->n; i++) {
+        varying x = d->axis[i];
+        if (!varies(d, x.key)) continue;
+        if (d->n == n_asked) { /* nothing to be told apart: spare large grids the maps */
+            d->axis[out++] = x;
+            continue;
+        }
+        const partition fine = partition_refine(d, &p, x.key);
+        if (i >= n_asked && fine.n == p.n) {
+            d->determined[d->n_determined++] = x.key;
+            continue;
+        }
+        if (i >= n_asked) x.told = divided(d, &p, &fine);
+        p = fine;
+        d->axis[out++] = x;
+    }
+    d->n = out;
+}
+
 static void find_axes(description *d) {
     const sheet *s = d->sheet;
     add_groups(d, &s->groups);
+    const int n_asked = d->n;
     for (int i = 0; i < s->when.n; i++) {
         for (int k = 0; k < s->when.v[i].set.n; k++) add_key(d, s->when.v[i].set.v[k].key);
         add_groups(d, &s->when.v[i].groups);
     }
-    int out = 0;
-    for (int i = 0; i < d->n; i++)
-        if (varies(d, d->axis[i].key)) d->axis[out++] = d->axis[i];
-    d->n = out;
+    keep_axes(d, n_asked);
     ARENA_GROW(s->arena, d->axis, d->n, d->cap);
     d->axis[d->n++] = (varying){.key = s->schema->seed_key};
     for (int i = 0; i < d->n; i++) set_name(d, i);
@@ -109,6 +186,7 @@ static void describe_cell(const description *d, int i) {
         buffer_add_json(&json, d->axis[k].key);
         buffer_add(&json, ":");
         buffer_add(&json, canonical);
+        if (d->axis[k].told && !d->axis[k].told[i]) continue;
         if (label.n) buffer_add(&label, " ");
         buffer_add(&label, d->axis[k].name);
         buffer_add(&label, "=");
@@ -235,6 +313,20 @@ static void add_published(text_buffer *b, const sheet *s) {
         buffer_add(b, "[]");
 }
 
+static bool is_number(const yaml *y) { return y->kind == YAML_REAL || y->kind == YAML_INT; }
+
+/* One accuracy, or for chance one for each task, as the tasks of a grid may differ in it. */
+static void check_accuracies(const sheet *s, const yaml *y, const char *key) {
+    bool good = is_number(y);
+    if (!strcmp(key, "chance") && y->kind == YAML_MAP) {
+        good = true;
+        for (int i = 0; i < y->n; i++) good &= is_number(y->item[i]);
+    }
+    if (!good)
+        diag_error(s->diag, y->at, "report.%s is an accuracy from 0 to 1%s", key,
+                   !strcmp(key, "chance") ? ", or one for each task: {nar: 0.03}" : "");
+}
+
 static void add_report(text_buffer *b, const sheet *s) {
     static const char *const names[] = {"figures", "tables", "solve", "chance"};
     const yaml *y = yaml_get(s->root, "report");
@@ -245,9 +337,7 @@ static void add_report(text_buffer *b, const sheet *s) {
     check_keys(s, y, "report", names, 4);
     for (int i = 0; y->kind == YAML_MAP && i < y->n; i++)
         if (!strcmp(y->key[i], "solve") || !strcmp(y->key[i], "chance")) {
-            if (y->item[i]->kind != YAML_REAL && y->item[i]->kind != YAML_INT)
-                diag_error(s->diag, y->item[i]->at, "report.%s is an accuracy from 0 to 1",
-                           y->key[i]);
+            check_accuracies(s, y->item[i], y->key[i]);
         } else if (y->item[i]->kind != YAML_LIST) {
             diag_error(s->diag, y->item[i]->at, "report.%.100s is a list", y->key[i]);
         }
@@ -279,7 +369,12 @@ static const char *spec_json(const description *d) {
         buffer_add(&b, ":");
         add_values(&b, d, d->axis[i].key);
     }
-    buffer_add(&b, "},\"seeds\":");
+    buffer_add(&b, "},\"determined\":[");
+    for (int i = 0; i < d->n_determined; i++) {
+        if (i) buffer_add(&b, ",");
+        buffer_add_json(&b, d->determined[i]);
+    }
+    buffer_add(&b, "],\"seeds\":");
     add_values(&b, d, s->schema->seed_key);
     buffer_add(&b, ",\"select\":");
     add_select(&b, d);

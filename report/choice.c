@@ -1,4 +1,7 @@
-/* choice.c - see choice.h. */
+/* choice.c - see choice.h.
+ *
+ * Searches are linear: there are as many variants as rows in a table for people, and the order in
+ * which they are found is the order of the grid, which a hash table would not keep. */
 #include "choice.h"
 
 #include "metric.h"
@@ -33,7 +36,7 @@ static void axes_order(choice *c, bool sizes) {
     for (int pass = 0; pass < 2; pass++)
         for (int i = 0; i < r->n_axis; i++) {
             const axis *x = &r->axis[i];
-            bool block = !x->partial && (x->task_side || (sizes && x->numeric));
+            bool block = x->task_side || (sizes && x->numeric && !x->partial);
             if (!axis_shown(x) || block != (pass == 0)) continue;
             c->shown[c->n_shown++] = i;
             c->n_block += block;
@@ -75,17 +78,20 @@ sample sample_map(arena *a, const variant *v, bool failures_are_0,
     sample s = {.n_run = v->n_run, .n_failed = v->n_failed};
     s.value = ARENA_NEW(a, double, v->n_run);
     s.seed = ARENA_NEW(a, long, v->n_run);
+    bool absent = v->n_done > 0;
     for (int i = 0; i < v->n_run; i++) {
         const record_run *run = v->run[i];
         double x = (double)NAN;
-        if (run->state == RUN_DONE)
+        if (run->state == RUN_DONE) {
             x = value(run, context);
-        else if (failures_are_0 && run_failed(run))
-            x = 0;
+            absent &= isnan(x);
+        }
+        if (failures_are_0 && run_failed(run)) x = 0;
         if (!isfinite(x)) continue;
         s.seed[s.n] = run->seed;
         s.value[s.n++] = x;
     }
+    s.absent = absent;
     s.mean = stat_mean(s.value, s.n);
     s.sd = stat_sd(s.value, s.n);
     s.half = t_half_width(s.value, s.n);
@@ -100,6 +106,12 @@ typedef struct final_key {
 static double final_value(const record_run *run, const void *context) {
     const final_key *k = context;
     return run_final(run, k->split, k->slice, k->name);
+}
+
+bool variant_measured(const variant *v, const char *split, const char *slice, const char *name) {
+    for (int i = 0; i < v->n_run; i++)
+        if (run_has_final(v->run[i], split, slice, name)) return true;
+    return false;
 }
 
 sample sample_of(arena *a, const variant *v, const char *split, const char *slice,
@@ -190,15 +202,57 @@ choice *choice_make(arena *a, const record *r) {
     return c;
 }
 
+const char *row_task(const choice_row *row) { return row->chosen->run[0]->task; }
+
+/* Do the rows differ in axis i? That some lack it is a difference. */
+static bool rows_differ(const choice *c, int i) {
+    for (int k = 1; k < c->n_row; k++)
+        if (c->row[k].chosen->value[i] != c->row[0].chosen->value[i]) return true;
+    return false;
+}
+
+choice *choice_part(arena *a, const choice *c, const bool *keep) {
+    choice *out = ARENA_NEW(a, choice, 1);
+    *out = *c;
+    out->row = ARENA_NEW(a, choice_row, c->n_row);
+    out->shown = ARENA_NEW(a, int, c->n_shown);
+    out->n_row = out->n_shown = out->n_block = out->search_n = 0;
+    for (int i = 0; i < c->n_row; i++) {
+        if (!keep[i]) continue;
+        out->row[out->n_row++] = c->row[i];
+        if (c->row[i].n_candidate > out->search_n) out->search_n = c->row[i].n_candidate;
+    }
+    for (int k = 0; k < c->n_shown; k++) {
+        if (!rows_differ(out, c->shown[k])) {
+            out->fixed |= AXIS_BIT(c->shown[k]);
+            continue;
+        }
+        out->shown[out->n_shown++] = c->shown[k];
+        out->n_block += k < c->n_block;
+    }
+    return out;
+}
+
+/* Appends "width = 3"; nothing where the axis is absent. */
+static void label_add(text *t, const axis *x, int value) {
+    if (value < 0) return;
+    bool bare = strcmp(x->key, "model.mixer") == 0 || strcmp(x->key, "task.name") == 0;
+    text_add(t, "%s%s%s%s", t->n ? ", " : "", bare ? "" : x->name, bare ? "" : " = ",
+             x->value[value]);
+}
+
 const char *variant_label(arena *a, const choice *c, const variant *v, unsigned long skip) {
     text t = text_new(a);
     for (int k = 0; k < c->n_shown; k++) {
         int i = c->shown[(k + c->n_block) % c->n_shown];
-        const axis *x = &c->record->axis[i];
-        if (v->value[i] < 0 || (skip >> i & 1)) continue;
-        bool bare = strcmp(x->key, "model.mixer") == 0;
-        text_add(&t, "%s%s%s%s", t.n ? ", " : "", bare ? "" : x->name, bare ? "" : " = ",
-                 x->value[v->value[i]]);
+        if (!(skip >> i & 1)) label_add(&t, &c->record->axis[i], v->value[i]);
     }
+    return t.s;
+}
+
+const char *choice_common(arena *a, const choice *c) {
+    text t = text_new(a);
+    for (int i = 0; i < c->record->n_axis; i++)
+        if (c->fixed >> i & 1) label_add(&t, &c->record->axis[i], c->row[0].chosen->value[i]);
     return t.s;
 }

@@ -31,17 +31,28 @@ typedef struct choice {
     int n_row, cap_row;
     int search_n; /* largest number of candidates of a row */
     /* Shown axes, the `n_block` axes that say under which conditions methods are compared first:
-     * what is measured (task side), and sizes that every cell has. The rest tells methods apart. */
+     * what is measured (task side; a setting that only one task has is part of it), and sizes that
+     * every cell has. The rest tells methods apart. */
     int *shown; /* [n_shown] axis indices */
     int n_shown, n_block;
-    const char *split; /* "test", or "val" where no run has test values */
+    unsigned long fixed; /* of a part: axes as bits that the whole shows and the part need not */
+    const char *split;   /* "test", or "val" where no run has test values */
 } choice;
 
 choice *choice_make(arena *a, const record *r);
 
+/* The rows i with keep[i], and of the shown axes those that differ among them: what a table or a
+ * figure of one task needs. Shares everything with c. */
+choice *choice_part(arena *a, const choice *c, const bool *keep);
+/* What all rows of a part have in common: "nar, n = 2"; "" of a whole. */
+const char *choice_common(arena *a, const choice *c);
+/* The task of a row. */
+const char *row_task(const choice_row *row);
+
 /* Is this axis shown as a column, a series or a panel? (varies, not the seed, not chosen) */
 bool axis_shown(const axis *x);
-/* "mixer=cat n=2" of the shown axes; the axes of `skip` (bits by axis index) are left out. */
+/* "cat, width = 3, nar, n = 2": the shown axes but those of `skip` (bits by axis index), methods
+ * first. Mixers and tasks are known by their names alone. */
 const char *variant_label(arena *a, const choice *c, const variant *v, unsigned long skip);
 
 /* The values of one metric over seeds. */
@@ -50,8 +61,11 @@ typedef struct sample {
     double *value;          /* [n], of finished runs with a finite value, by seed */
     long *seed;             /* [n] */
     int n, n_run, n_failed; /* n_run: seeds planned */
+    bool absent;            /* runs finished, but this was never measured on them */
     double mean, sd, half;  /* half of the 95 % interval, NAN for n < 2 */
 } sample;
+/* Has any run a final value of it? */
+bool variant_measured(const variant *v, const char *split, const char *slice, const char *name);
 sample sample_of(arena *a, const variant *v, const char *split, const char *slice,
                  const char *name);
 /* Values with a 0 for every failed run: for accuracies over a mix of runs. */

@@ -1,6 +1,8 @@
 /* compose.c - what a report says, and in which order. See document.h.
  *
- * No dates, no folders: the same database gives the same text. */
+ * No dates, no folders: the same database gives the same text. The order is that of a reader's
+ * questions: what came out, how it looks, what was compared with what, on which machine, and last
+ * the list that allows to check it all. */
 #include "document.h"
 
 #include "metric.h"
@@ -78,6 +80,38 @@ static void compose_facts(document *d, const record *r) {
         if (r->n_by_state[s])
             fact_add(d, arena_printf(a, "%d %s", r->n_by_state[s], run_state_name[s]));
     fact_add(d, arena_printf(a, "%s of training", text_duration(a, total_wall_s(r))));
+}
+
+/* The term of a line such as "Hypothesis: ...": up to three words before the first colon. */
+static int term_length(const char *line) {
+    int n = 0, words = 1;
+    if (line[0] < 'A' || line[0] > 'Z') return 0;
+    for (; line[n] && line[n] != ':' && line[n] != '\n'; n++) words += line[n] == ' ';
+    return line[n] == ':' && line[n + 1] == ' ' && words <= 3 ? n : 0;
+}
+
+/* The leading comment as paragraphs. A line that starts with a blank goes on with the one before,
+ * and so does one without a term: line ends in a comment are those of an editor. */
+static void compose_lead(document *d, const char *s) {
+    arena *a = d->arena;
+    bool open = false;
+    while (*s) {
+        const int n = (int)strcspn(s, "\n"), blanks = (int)strspn(s, " \t");
+        const char *line = arena_printf(a, "%.*s", n > blanks ? n - blanks : 0, s + blanks);
+        const int term = blanks ? 0 : term_length(line);
+        s += n + (s[n] != 0);
+        if (!line[0]) {
+            open = false;
+        } else if (open && !term) {
+            lead_item *last = &d->lead[d->n_lead - 1];
+            last->text = arena_printf(a, "%s %s", last->text, line);
+        } else {
+            ARENA_GROW(a, d->lead, d->n_lead, d->cap_lead);
+            d->lead[d->n_lead++] = (lead_item){term ? arena_printf(a, "%.*s", term, line) : NULL,
+                                               term ? text_capital(a, line + term + 2) : line};
+            open = true;
+        }
+    }
 }
 
 /* Every failed run with its message and, folded, the end of its log. */
@@ -287,7 +321,8 @@ document *document_compose(arena *a, const choice *c, const table_list *tables,
                            const char *missing_figures) {
     const record *r = c->record;
     document *d = ARENA_NEW(a, document, 1);
-    *d = (document){.arena = a, .title = r->name, .lead = r->description};
+    *d = (document){.arena = a, .title = r->name};
+    compose_lead(d, r->description);
     compose_facts(d, r);
     int open = r->n_run - r->n_by_state[RUN_DONE] - n_failed(r);
     if (open)
@@ -309,6 +344,8 @@ document *document_compose(arena *a, const choice *c, const table_list *tables,
     compose_failures(d, r);
     add_heading(d, "Configuration");
     add_table(d, tabulate_axes(a, c), false);
+    const table *determined = tabulate_determined(a, c);
+    if (determined) add_table(d, determined, false);
     if (r->grid[0]) add_code(d, "The grid file", r->grid);
     compose_provenance(d, r);
     compose_checklist(d, c);

@@ -1,6 +1,6 @@
 /* document.h - a report as a list of blocks: composed once, written as HTML and as Markdown. */
 #pragma once
-#include "draw.h"
+#include "request.h"
 #include "table.h"
 
 typedef enum block_kind {
@@ -23,10 +23,17 @@ typedef struct block {
     bool folded;
 } block;
 
+/* A paragraph of the lead; "Cost: 2 minutes" is {"Cost", "2 minutes"}, other text has no term. */
+typedef struct lead_item {
+    const char *term, *text;
+} lead_item;
+
 typedef struct document {
     arena *arena;
-    const char *title, *lead; /* lead: what the experiment asks, in the grid file's words */
-    const char **fact;        /* short facts under the title: "162 runs", "4 diverged" */
+    const char *title;
+    lead_item *lead; /* [n_lead] what the experiment asks, in the grid file's words */
+    int n_lead, cap_lead;
+    const char **fact; /* short facts under the title: "162 runs", "4 diverged" */
     int n_fact, cap_fact;
     block *block;
     int n, cap;

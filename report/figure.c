@@ -1,11 +1,14 @@
-/* figure.c - building a figure: points, ranges. Writing is in plot.c. See figure.h. */
+/* figure.c - building a figure: points, ranges. Writing is in plot.c. See figure.h.
+ *
+ * Ranges are fixed here and given to gnuplot, never left to it: its automatic ranges differ between
+ * panels, round to ticks and change with its version. */
 #include "figure.h"
 
 #include <math.h>
 
 figure_panel *figure_panel_add(arena *a, figure *f, const char *title) {
     ARENA_GROW(a, f->panel, f->n, f->cap);
-    f->panel[f->n] = (figure_panel){.title = title, .mark = (double)NAN};
+    f->panel[f->n] = (figure_panel){.title = title, .mark = (double)NAN, .chance = (double)NAN};
     return &f->panel[f->n++];
 }
 
@@ -13,6 +16,11 @@ figure_series *figure_series_add(arena *a, figure_panel *p, const char *title, s
     ARENA_GROW(a, p->series, p->n, p->cap);
     p->series[p->n] = (figure_series){.title = title, .look = look};
     return &p->series[p->n++];
+}
+
+void figure_tick_add(arena *a, figure_panel *p, double at, const char *label) {
+    ARENA_GROW(a, p->x_tick, p->n_x_tick, p->cap_x_tick);
+    p->x_tick[p->n_x_tick++] = (figure_tick){at, label};
 }
 
 /* Keeps points in the order of x, as lines need it. */
@@ -77,14 +85,44 @@ static void pad(range *r, double share, bool log_scale) {
     *r = (range){r->low - width, r->high + width};
 }
 
-void figure_fit(figure *f) {
-    range x = {INFINITY, -INFINITY}, y = x, whisker = x;
+/* Takes in what panel p has across. */
+static void widen_x(range *x, const figure_panel *p) {
+    widen(x, p->mark);
+    for (int s = 0; s < p->n; s++)
+        for (int i = 0; i < p->series[s].n; i++) widen(x, p->series[s].point[i].x);
+}
+
+static void fit_x(figure *f) {
+    range all = {INFINITY, -INFINITY};
+    int most = 0;
     for (int p = 0; p < f->n; p++) {
-        widen(&x, f->panel[p].mark);
+        widen_x(&all, &f->panel[p]);
+        if (f->kind == FIGURE_CURVES) widen(&all, 0); /* training starts at step 0 */
+        most = f->panel[p].n_x_tick > most ? f->panel[p].n_x_tick : most;
+    }
+    for (int p = 0; p < f->n; p++) {
+        range x = {INFINITY, -INFINITY};
+        int n = f->panel[p].n_x_tick;
+        if (f->own_x)
+            widen_x(&x, &f->panel[p]);
+        else
+            x = all;
+        pad(&x, f->kind == FIGURE_CURVES ? 0.01 : 0.05, f->x_scale != SCALE_LINEAR);
+        /* Bars are equally wide in all panels, and stand in the middle where they are few. */
+        double middle = 0.5 * (n - 1), half = 0.5 * most + 0.1;
+        if (f->kind == FIGURE_BARS) x = (range){middle - half, middle + half};
+        if (f->kind == FIGURE_HEATMAP) x = (range){0.5, n + 0.5};
+        f->panel[p].x_low = x.low;
+        f->panel[p].x_high = x.high;
+    }
+}
+
+static void fit_y(figure *f) {
+    range y = {INFINITY, -INFINITY}, whisker = y;
+    for (int p = 0; p < f->n; p++) {
         for (int s = 0; s < f->panel[p].n; s++) {
             const figure_series *series = &f->panel[p].series[s];
             for (int i = 0; i < series->n; i++) {
-                widen(&x, series->point[i].x);
                 widen(&y, series->point[i].y);
                 widen(&whisker, series->point[i].low);
                 widen(&whisker, series->point[i].high);
@@ -100,13 +138,14 @@ void figure_fit(figure *f) {
     }
     f->log_y = f->log_y && y.low > 0;
     if (f->kind == FIGURE_BARS && !f->unit_y) widen(&y, 0);
-    pad(&x, f->kind == FIGURE_CURVES ? 0.01 : 0.05, f->x_scale != SCALE_LINEAR);
     pad(&y, 0.05, f->log_y);
-    if (f->kind == FIGURE_BARS) x = (range){-0.6, f->n_x_tick - 0.4};
-    if (f->kind == FIGURE_HEATMAP) x = (range){0.5, f->n_x_tick + 0.5};
+    /* Lines at 0 and at 1 must not lie on the frame. */
     if (f->unit_y) y = (range){-0.03, 1.03};
-    f->x_low = x.low;
-    f->x_high = x.high;
     f->y_low = y.low;
     f->y_high = y.high;
+}
+
+void figure_fit(figure *f) {
+    fit_x(f);
+    fit_y(f);
 }

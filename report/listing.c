@@ -1,4 +1,6 @@
-/* listing.c - the tables that are lists: published numbers, runs, axes. See tabulate.h. */
+/* listing.c - the tables that are lists: published numbers, runs, axes. See tabulate.h.
+ *
+ * Nothing is averaged or left out here: these tables are what a reader checks the others with. */
 #include "tabulate.h"
 
 #include "metric.h"
@@ -41,7 +43,7 @@ static const char *published_label(arena *a, const json_t *item) {
     text t = text_new(a);
     json_t *value;
     json_object_foreach((json_t *)item, key, value) if (is_axis_key(key))
-        text_add(&t, "%s%s = %s", t.n ? ", " : "", text_key(key), json_plain(a, value));
+        text_add(&t, "%s%s = %s", t.n ? ", " : "", text_key(a, key), json_plain(a, value));
     return t.s;
 }
 
@@ -148,15 +150,98 @@ table *tabulate_axes(arena *a, const choice *c) {
         text list = text_new(a);
         for (int k = 0; k < x->n; k++) text_add(&list, "%s%s", k ? ", " : "", x->value[k]);
         cell[0] = cell_text(x->key);
-        cell[1] = cell_text(x->seed        ? "seed (replication)"
-                            : x->over      ? "searched, chosen on val"
-                            : x->partial   ? "compared, where it exists"
-                            : x->n == 1    ? "fixed"
-                            : x->task_side ? "condition"
-                                           : "compared");
+        cell[1] = cell_text(x->seed   ? "seed (replication)"
+                            : x->over ? "searched, chosen on val"
+                            : x->n == 1 && !x->partial
+                                ? "fixed"
+                                : arena_printf(a, "%s%s", x->task_side ? "condition" : "compared",
+                                               x->partial ? ", where it exists" : ""));
         cell[2] = cell_number(a, x->n, NULL);
         cell[3] = cell_text(list.s);
     }
     t->caption = "Every key of the grid; the bounds of a search are the ends of its list.";
     return t;
+}
+
+/* ---- what follows from the axes -------------------------------------------------------------- */
+
+/* The value of a setting in a cell as text; NULL: it does not apply. */
+static const char *cell_setting(const record *r, int cell, const char *key) {
+    return run_setting(r, r->cell[cell].run, key);
+}
+
+/* "task = nar, mixer = cat": the axes of `bits` in a cell. */
+static const char *group_label(arena *a, const record *r, int cell, unsigned long bits) {
+    text t = text_new(a);
+    for (int x = 0; x < r->n_axis; x++)
+        if (bits >> x & 1 && r->cell[cell].value[x] >= 0)
+            text_add(&t, "%s%s = %s", t.n ? ", " : "", r->axis[x].name,
+                     r->axis[x].value[r->cell[cell].value[x]]);
+    return t.s;
+}
+
+/* Do cells that are equal in the axes of `bits` have equal values of the key? O(n_cell). */
+static bool decides(const record *r, unsigned long bits, const char *const *value) {
+    arena *scratch = arena_new();
+    json_t *seen = json_object(); /* group -> value */
+    bool decided = true;
+    for (int i = 0; i < r->n_cell && decided; i++) {
+        const char *group = group_label(scratch, r, i, bits);
+        const char *here = value[i] ? value[i] : "";
+        const char *there = json_string_value(json_object_get(seen, group));
+        if (there)
+            decided = strcmp(here, there) == 0;
+        else
+            json_object_set_new(seen, group, json_string(here));
+    }
+    json_decref(seen);
+    arena_free(scratch);
+    return decided;
+}
+
+/* The fewest axes that decide the key: one, else two, else all but the seed. */
+static unsigned long deciding_axes(const record *r, const char *const *value) {
+    unsigned long all = 0;
+    for (int x = 0; x < r->n_axis; x++)
+        if (!r->axis[x].seed) all |= AXIS_BIT(x);
+    for (int x = 0; x < r->n_axis; x++)
+        if (all >> x & 1 && decides(r, AXIS_BIT(x), value)) return AXIS_BIT(x);
+    for (int x = 0; x < r->n_axis; x++)
+        for (int y = 0; y < x; y++)
+            if (all >> x & 1 && all >> y & 1 && decides(r, AXIS_BIT(x) | AXIS_BIT(y), value))
+                return AXIS_BIT(x) | AXIS_BIT(y);
+    return all;
+}
+
+/* One line for each group of cells that has the setting. */
+static void determined_rows(arena *a, table *t, const record *r, const char *key) {
+    const char **value = ARENA_NEW(a, const char *, r->n_cell);
+    for (int i = 0; i < r->n_cell; i++) value[i] = cell_setting(r, i, key);
+    const unsigned long bits = deciding_axes(r, value);
+    const int first = t->n_row;
+    for (int i = 0; i < r->n_cell; i++) {
+        if (!value[i]) continue;
+        const char *group = group_label(a, r, i, bits);
+        bool known = false;
+        for (int k = first; k < t->n_row; k++) known |= strcmp(t->row[k][1].text, group) == 0;
+        if (known) continue;
+        table_cell *cell = table_row_add(t);
+        cell[0] = cell_text(key);
+        cell[1] = cell_text(group);
+        cell[2] = cell_text(value[i]);
+    }
+}
+
+table *tabulate_determined(arena *a, const choice *c) {
+    const record *r = c->record;
+    if (r->n_determined == 0) return NULL;
+    table *t = table_new(a, "determined", "What follows from it");
+    table_column_add(t, "key", "key", CELL_TEXT);
+    table_column_add(t, "where", "where", CELL_TEXT);
+    table_column_add(t, "value", "value", CELL_TEXT);
+    for (int i = 0; i < r->n_determined; i++) determined_rows(a, t, r, r->determined[i]);
+    t->block = 1;
+    t->caption = "Settings of when: clauses that the axes above decide, so that they are no axes "
+                 "of their own.";
+    return t->n_row ? t : NULL;
 }

@@ -1,4 +1,7 @@
-/* markdown.c - a document as GitHub-flavoured Markdown; figures are linked. See document.h. */
+/* markdown.c - a document as GitHub-flavoured Markdown. See document.h.
+ *
+ * Figures are linked, not inlined: Markdown is read in a repository beside its files, and most
+ * readers strip svg from the text. */
 #include "document.h"
 
 /* A fence longer than any run of back-quotes in the text. */
@@ -61,8 +64,13 @@ const char *document_markdown(const document *d) {
     text_put(&t, "# ");
     text_markdown(&t, d->title);
     text_put(&t, "\n\n");
-    if (d->lead[0]) {
-        text_markdown(&t, d->lead);
+    for (int i = 0; i < d->n_lead; i++) {
+        if (d->lead[i].term) {
+            text_put(&t, "**");
+            text_markdown(&t, d->lead[i].term);
+            text_put(&t, ":** ");
+        }
+        text_markdown(&t, d->lead[i].text);
         text_put(&t, "\n\n");
     }
     for (int i = 0; i < d->n_fact; i++) text_add(&t, "%s%s", i ? " · " : "", d->fact[i]);

@@ -17,8 +17,9 @@ static const char style_sheet[] =
     "overflow-wrap:anywhere}\n"
     "h2{font-size:1.35rem;margin:56px 0 16px;padding-bottom:6px;border-bottom:1px solid "
     "var(--line);scroll-margin-top:52px}\n"
-    "p{max-width:76ch}.lead{font-size:1.05rem;color:var(--mute);white-space:pre-line;margin:0 0 "
-    "18px}\n"
+    "p{max-width:76ch}.lead{display:grid;grid-template-columns:max-content minmax(0,80ch);gap:6px "
+    "18px;margin:14px 0 20px}\n"
+    ".lead dt{color:var(--mute);font-weight:600}.lead dd{margin:0}.lead dd.wide{grid-column:1/-1}\n"
     ".facts{display:flex;flex-wrap:wrap;gap:8px;padding:0;margin:0 0 8px;list-style:none}\n"
     ".facts li{background:var(--soft);border:1px solid var(--line);border-radius:999px;padding:2px "
     "12px;font-size:.86rem}\n"
@@ -136,6 +137,23 @@ static void put_block(text *t, const block *b) {
     }
 }
 
+/* A list of terms where the comment has terms; a paragraph without one stands across. */
+static void put_lead(text *t, const document *d) {
+    if (d->n_lead == 0) return;
+    text_put(t, "<dl class=\"lead\">\n");
+    for (int i = 0; i < d->n_lead; i++) {
+        if (d->lead[i].term) {
+            text_put(t, "<dt>");
+            text_html(t, d->lead[i].term);
+            text_put(t, "</dt>");
+        }
+        text_put(t, d->lead[i].term ? "<dd>" : "<dd class=\"wide\">");
+        text_html(t, d->lead[i].text);
+        text_put(t, "</dd>\n");
+    }
+    text_put(t, "</dl>\n");
+}
+
 const char *document_html(const document *d) {
     text t = text_new(d->arena);
     text_put(&t, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n<meta "
@@ -153,11 +171,7 @@ const char *document_html(const document *d) {
     text_put(&t, "</div></nav>\n<main class=\"page\">\n<h1>");
     text_html(&t, d->title);
     text_put(&t, "</h1>\n");
-    if (d->lead[0]) {
-        text_put(&t, "<p class=\"lead\">");
-        text_html(&t, d->lead);
-        text_put(&t, "</p>\n");
-    }
+    put_lead(&t, d);
     text_put(&t, "<ul class=\"facts\">");
     for (int i = 0; i < d->n_fact; i++) {
         text_put(&t, "<li>");

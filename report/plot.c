@@ -1,79 +1,13 @@
-/* plot.c - a figure as gnuplot script and data, and the image cleaned afterwards. See figure.h.
+/* plot.c - a figure as gnuplot script and data. See figure.h.
  *
  * Every figure is a multiplot of panels with margins fixed in screen units and a legend strip below
  * that is a plot of its own, so nothing can overlap and all panels are equally large. The same
  * commands draw svg, png and pdf in a loop over terminals. */
-#include "figure.h"
+#include "layout.h"
 
 #include <math.h>
 
 static const char font[] = "Liberation Sans";
-
-typedef struct layout {
-    int columns, rows, width, height;     /* of the figure, in pixels of the svg */
-    int panel_width, panel_height;        /* of the plotting area */
-    int left, right, top, bottom, legend; /* margins of a panel; height of the legend strip */
-    int legend_columns, legend_width, cell_width, cell_height;
-} layout;
-
-/* Series of all panels without repetition, for the legend. */
-static int legend_series(const figure_series **out, const figure *f, int max) {
-    int n = 0;
-    for (int p = 0; p < f->n; p++)
-        for (int s = 0; s < f->panel[p].n; s++) {
-            const figure_series *series = &f->panel[p].series[s];
-            bool seen = !series->title[0];
-            for (int k = 0; k < n; k++) seen |= strcmp(out[k]->title, series->title) == 0;
-            if (!seen && n < max) out[n++] = series;
-        }
-    return n;
-}
-
-enum { MAX_LEGEND = 40 };
-
-/* Columns of the longest label. */
-static int widest_tick(const figure_tick *tick, int n) {
-    int widest = 1;
-    for (int i = 0; i < n; i++)
-        if (text_width(tick[i].label) > widest) widest = text_width(tick[i].label);
-    return widest;
-}
-
-/* Places in pixels; text is taken as 7 to 8 pixels a letter, on the safe side. */
-static layout layout_of(const figure *f) {
-    const figure_series *series[MAX_LEGEND];
-    int n = legend_series(series, f, MAX_LEGEND), widest = 1;
-    for (int i = 0; i < n; i++)
-        if (text_width(series[i]->title) > widest) widest = text_width(series[i]->title);
-    layout l = {.columns = f->n < 3 ? f->n : f->n == 4 ? 2 : 3};
-    bool map = f->kind == FIGURE_HEATMAP, bars = f->kind == FIGURE_BARS;
-    l.rows = (f->n + l.columns - 1) / l.columns;
-    l.panel_width = l.columns == 1 ? 540 : l.columns == 2 ? 330 : 240;
-    l.panel_height = l.columns == 1 ? 310 : l.columns == 2 ? 230 : 195;
-    l.left = map ? 50 + 8 * widest_tick(f->y_tick, f->n_y_tick) : 68;
-    l.right = isnan(f->chance) ? 18 : 62;
-    l.top = 12 + (f->panel[0].title[0] ? 22 : 0) + (f->mark_label ? 18 : 0);
-    l.bottom = 62;
-    if (bars) {
-        int longest = widest_tick(f->x_tick, f->n_x_tick);
-        bool flat = longest * 8 * f->n_x_tick < l.panel_width;
-        l.bottom = flat ? 36 : 30 + 6 * longest;
-        /* Turned labels of the first bars reach out to the left. */
-        if (!flat && l.left < 6 * longest) l.left = 6 * longest;
-    }
-    l.cell_width = l.left + l.panel_width + l.right;
-    l.cell_height = l.top + l.panel_height + l.bottom;
-    l.width = l.columns * l.cell_width;
-    if (n > 1 && !bars && !map) {
-        l.legend_width = 66 + (int)(7.2 * widest);
-        l.legend_columns = (l.width - 10) / l.legend_width;
-        if (l.legend_columns < 1) l.legend_columns = 1;
-        if (l.legend_columns > n) l.legend_columns = n;
-        l.legend = 10 + 20 * ((n + l.legend_columns - 1) / l.legend_columns);
-    }
-    l.height = l.rows * l.cell_height + l.legend;
-    return l;
-}
 
 /* ---- data ------------------------------------------------------------------------------------ */
 
@@ -120,7 +54,7 @@ static const char *data_text(arena *a, const figure *f) {
 
 /* Explicit ticks of axis "x" or "y". */
 static void put_ticks(text *t, const char *which, const figure_tick *tick, int n, bool turned) {
-    text_add(t, "  set %stics %s(", which, turned ? "rotate by 40 right " : "");
+    text_add(t, "  set %stics nomirror %s(", which, turned ? "rotate by 40 right " : "");
     for (int i = 0; i < n; i++) {
         text_put(t, i ? ", " : "");
         /* gnuplot takes a tick label as a printf format. */
@@ -131,40 +65,6 @@ static void put_ticks(text *t, const char *which, const figure_tick *tick, int n
         text_add(t, " %.9g", tick[i].at);
     }
     text_put(t, ")\n");
-}
-
-/* Labels must not touch: beyond what fits, every second, third ... one is written. */
-static void put_x_ticks(text *t, const figure *f, const layout *l) {
-    if (!f->x_tick) {
-        int most = l->panel_width / 75;
-        if (f->x_scale == SCALE_LINEAR && f->x_high > f->x_low) {
-            double raw = (f->x_high - f->x_low) / most, unit = pow(10, floor(log10(raw)));
-            double step = raw / unit <= 1 ? 1 : raw / unit <= 2 ? 2 : raw / unit <= 5 ? 5 : 10;
-            text_add(t, "  set xtics %.9g\n", step * unit);
-        }
-        return;
-    }
-    if (f->kind == FIGURE_BARS || f->kind == FIGURE_HEATMAP) {
-        put_ticks(t, "x", f->x_tick, f->n_x_tick, f->kind == FIGURE_BARS && l->bottom > 36);
-        return;
-    }
-    int longest = widest_tick(f->x_tick, f->n_x_tick);
-    double from = f->x_low, to = f->x_high;
-    double span = f->x_scale == SCALE_LINEAR ? to - from : log(to / from), last = -1e9;
-    figure_tick *kept = ARENA_NEW(t->arena, figure_tick, f->n_x_tick);
-    int n = 0;
-    for (int i = 0; i < f->n_x_tick; i++) {
-        double at = f->x_tick[i].at;
-        double pixel =
-            (f->x_scale == SCALE_LINEAR ? at - from : log(at / from)) / span * l->panel_width;
-        kept[n] = f->x_tick[i];
-        if (pixel - last < longest * 7.5 + 8)
-            kept[n].label = "";
-        else
-            last = pixel;
-        n++;
-    }
-    put_ticks(t, "x", kept, n, false);
 }
 
 /* Opens the loop over formats, with sizes and fonts that look the same in each. */
@@ -198,49 +98,94 @@ static void put_label(text *t, const layout *l, const char *s, double x, double 
     text_add(t, " at screen %.5f,%.5f %s\n", x / l->width, 1 - y / l->height, how);
 }
 
-/* Trained length and chance level: grey, behind the data, named outside of the frame. */
-static void put_marks(text *t, const figure *f, const layout *l, int p, int x, int y) {
-    double mark = f->panel[p].mark, from = f->x_low, to = f->x_high;
-    const char *grey = "tc rgb '#777777'";
+/* Names of bars as lines under them; the ticks themselves stay empty. */
+static void put_names(text *t, const figure *f, const layout *l, int p) {
+    const figure_panel *panel = &f->panel[p];
+    const int below = panel_y(l, p) + l->panel_height + 20;
+    text_put(t, "  unset xtics\n");
+    for (int i = 0; i < panel->n_x_tick; i++) {
+        const char *rest = panel->x_tick[i].label, *line;
+        const double x = panel_x(l, p) + panel_place(f, l, p, panel->x_tick[i].at);
+        for (int k = 0; (line = next_line(t->arena, &rest)); k++)
+            put_label(t, l, line, x, below + k * LINE, "center");
+    }
+}
+
+/* Round steps, as many as labels fit. */
+static void put_round_ticks(text *t, const figure *f, const layout *l, const figure_panel *panel) {
+    if (f->x_scale != SCALE_LINEAR || panel->x_high <= panel->x_low) return;
+    double raw = (panel->x_high - panel->x_low) / (int)(l->panel_width / 75);
+    double unit = pow(10, floor(log10(raw)));
+    double step = raw / unit <= 1 ? 1 : raw / unit <= 2 ? 2 : raw / unit <= 5 ? 5 : 10;
+    text_add(t, "  set xtics %.9g\n", step * unit);
+}
+
+/* Labels must not touch: beyond what fits, every second, third ... one is written. */
+static void put_x_ticks(text *t, const figure *f, const layout *l, int p) {
+    const figure_panel *panel = &f->panel[p];
+    const bool bars = f->kind == FIGURE_BARS;
+    if (!panel->x_tick) {
+        put_round_ticks(t, f, l, panel);
+        return;
+    }
+    if (bars && !l->turned) {
+        put_names(t, f, l, p);
+        return;
+    }
+    const int longest = widest_tick(panel->x_tick, panel->n_x_tick);
+    figure_tick *kept = ARENA_NEW(t->arena, figure_tick, panel->n_x_tick);
+    double last = -1e9;
+    for (int i = 0; i < panel->n_x_tick; i++) {
+        const double pixel = panel_place(f, l, p, panel->x_tick[i].at);
+        kept[i] = panel->x_tick[i];
+        if (bars)
+            kept[i].label = text_short(t->arena, kept[i].label, TURNED_LETTERS);
+        else if (f->kind != FIGURE_HEATMAP && pixel - last < longest * LETTER + 8)
+            kept[i].label = "";
+        else
+            last = pixel;
+    }
+    put_ticks(t, "x", kept, panel->n_x_tick, bars);
+}
+
+/* Trained length and chance level: grey, behind the data. The length is named over the frame. */
+static void put_marks(text *t, const figure *f, const layout *l, int p) {
+    const double mark = f->panel[p].mark, chance = f->panel[p].chance;
     if (!isnan(mark)) {
-        double share = f->x_scale == SCALE_LINEAR ? (mark - from) / (to - from)
-                                                  : log(mark / from) / log(to / from);
         text_add(t,
                  "  set arrow 1 from %.9g,graph 0 to %.9g,graph 1 nohead lc rgb '#888888' dt 2 "
                  "lw 1 back\n",
                  mark, mark);
         if (f->mark_label)
-            put_label(t, l, f->mark_label, x + share * l->panel_width, y - 9,
-                      arena_printf(t->arena, "center %s", grey));
+            put_label(t, l, f->mark_label, panel_x(l, p) + panel_place(f, l, p, mark),
+                      panel_y(l, p) - 9, "center tc rgb '#777777'");
     }
-    if (!isnan(f->chance)) {
-        double share = (f->chance - f->y_low) / (f->y_high - f->y_low);
+    if (!isnan(chance))
         text_add(t,
                  "  set arrow 2 from graph 0,first %.9g to graph 1,first %.9g nohead lc rgb "
-                 "'#888888' dt 3 lw 1 back\n",
-                 f->chance, f->chance);
-        put_label(t, l, "chance", x + l->panel_width + 6, y + (1 - share) * l->panel_height,
-                  arena_printf(t->arena, "left %s", grey));
-    }
+                 "'#888888' dt 3 lw 1.6 back\n",
+                 chance, chance);
 }
 
 /* Margins, title and labels of panel p; axis labels stand at the outer panels only. */
 static void put_frame(text *t, const figure *f, const layout *l, int p) {
-    int column = p % l->columns, row = p / l->columns;
-    double w = l->width, h = l->height;
-    int x = column * l->cell_width + l->left, y = row * l->cell_height + l->top;
+    const double w = l->width, h = l->height;
+    const int x = panel_x(l, p), y = panel_y(l, p);
+    const double middle = x + 0.5 * l->panel_width;
+    const char *line[MAX_TITLE_LINES];
     text_add(t, "  # panel %d\n", p);
     text_add(t,
              "  set lmargin at screen %.5f; set rmargin at screen %.5f; set tmargin at screen "
              "%.5f; set bmargin at screen %.5f\n  unset label; unset arrow; unset object\n",
              x / w, (x + l->panel_width) / w, 1 - y / h, 1 - (y + l->panel_height) / h);
-    bool lowest = p + l->columns >= f->n;
-    put_label(t, l, f->panel[p].title, x + l->panel_width / 2, row * l->cell_height + 14, "center");
-    if (lowest)
-        put_label(t, l, f->x_label, x + l->panel_width / 2, y + l->panel_height + 45, "center");
-    if (column == 0)
-        put_label(t, l, f->y_label, 14, y + l->panel_height / 2, "center rotate by 90");
-    put_marks(t, f, l, p, x, y);
+    const int lines = title_lines(line, t->arena, f->panel[p].title, l->panel_width);
+    for (int i = 0; i < lines; i++)
+        put_label(t, l, line[i], middle, y - l->top + 14 + i * LINE, "center");
+    if (p + l->columns >= f->n)
+        put_label(t, l, f->x_label, middle, y + l->panel_height + 45, "center");
+    if (p % l->columns == 0)
+        put_label(t, l, f->y_label, 14, y + 0.5 * l->panel_height, "center rotate by 90");
+    put_marks(t, f, l, p);
 }
 
 /* Is there an interval with any width? */
@@ -250,10 +195,37 @@ static bool has_band(const figure_series *s) {
     return false;
 }
 
-/* Line and marker of a series, as gnuplot options. */
-static void put_look(text *t, const style *look, const figure *f) {
-    text_add(t, "lc rgb '%s' dt %d lw 1.6", look->colour, look->dash);
-    if (f->kind != FIGURE_CURVES) text_add(t, " pt %d ps 0.85", look->marker);
+/* The last step of the longest curve of a panel. */
+static double last_step(const figure_panel *panel) {
+    double last = 0;
+    for (int s = 0; s < panel->n; s++)
+        if (panel->series[s].n) last = fmax(last, panel->series[s].point[panel->series[s].n - 1].x);
+    return last;
+}
+
+/* The line of series s, and its markers: open ones are blank inside, so that they read as open on
+ * top of lines and single runs. A curve that stops early ends in a dot, as it is not cut off. */
+static void put_line(text *t, const figure *f, const figure_panel *panel, int s, int block) {
+    const figure_series *series = &panel->series[s];
+    const style *look = &series->look;
+    text_add(t, "    dat index %d using 1:2 with lines lc rgb '%s' dt %d lw 1.6 notitle", block,
+             look->colour, look->dash);
+    if (f->kind == FIGURE_CURVES) {
+        if (series->n && series->point[series->n - 1].x < last_step(panel))
+            text_add(t,
+                     ", \\\n    dat index %d every ::%d using 1:2 with points pt 7 ps 0.5 lc rgb "
+                     "'%s' notitle",
+                     block, series->n - 1, look->colour);
+        return;
+    }
+    if (look->marker % 2 == 0)
+        text_add(t,
+                 ", \\\n    dat index %d using 1:2 with points pt %d ps 0.85 lc rgb '#fefefe' "
+                 "notitle",
+                 block, look->marker + 1);
+    text_add(
+        t, ", \\\n    dat index %d using 1:2 with points pt %d ps 0.85 lc rgb '%s' lw 1.6 notitle",
+        block, look->marker, look->colour);
 }
 
 /* Lines with bands, or single points with whiskers. */
@@ -284,10 +256,8 @@ static void put_lines(text *t, const figure *f, const figure_panel *panel, int b
                      "\\\n",
                      block + 2 * s + 1, panel->series[s].look.colour);
     for (int s = 0; s < panel->n; s++) {
-        text_add(t, "    dat index %d using 1:2 with %s ", block + 2 * s,
-                 f->kind == FIGURE_CURVES ? "lines" : "linespoints");
-        put_look(t, &panel->series[s].look, f);
-        text_add(t, " notitle%s\n", s + 1 < panel->n ? ", \\" : "");
+        put_line(t, f, panel, s, block + 2 * s);
+        text_put(t, s + 1 < panel->n ? ", \\\n" : "\n");
     }
 }
 
@@ -352,12 +322,21 @@ static void put_legend(text *t, const figure *f, const layout *l) {
         int x = left + i % l->legend_columns * l->legend_width;
         int y = l->height - l->legend + 10 + 20 * (i / l->legend_columns);
         double w = l->width, h = 1 - (double)y / l->height;
-        if (f->kind != FIGURE_POINTS)
+        /* gnuplot's svg joins lines of one colour and keeps the dashes of the first: a line of
+         * another colour and no length keeps them apart. */
+        if (f->kind != FIGURE_POINTS || !look->marker)
             text_add(t,
                      "  set arrow %d from screen %.5f,%.5f to screen %.5f,%.5f nohead lc rgb '%s' "
-                     "dt %d lw 1.6 front\n",
-                     100 + i, x / w, h, (x + 34) / w, h, look->colour, look->dash);
-        if (f->kind != FIGURE_CURVES)
+                     "dt %d lw 1.6 front\n  set arrow %d from screen %.5f,%.5f to screen "
+                     "%.5f,%.5f nohead lc rgb '#fefefe' lw 0.1 front\n",
+                     100 + 2 * i, x / w, h, (x + 34) / w, h, look->colour, look->dash, 101 + 2 * i,
+                     x / w, h, x / w, h);
+        if (f->kind != FIGURE_CURVES && look->marker && look->marker % 2 == 0)
+            text_add(
+                t,
+                "  set label '' at screen %.5f,%.5f point pt %d ps 0.85 lc rgb '#fefefe' front\n",
+                (x + 17) / w, h, look->marker + 1);
+        if (f->kind != FIGURE_CURVES && look->marker)
             text_add(t,
                      "  set label '' at screen %.5f,%.5f point pt %d ps 0.85 lc rgb '%s' front\n",
                      (x + 17) / w, h, look->marker, look->colour);
@@ -381,18 +360,21 @@ static const char *script_text(arena *a, const figure *f, const layout *l, unsig
                  "  set style fill transparent solid 0.14 noborder\n",
                  map ? 0 : 3);
         text_put(&t,
-                 map ? "  unset grid\n" : "  set grid ytics lc rgb '#d8d8d8' lw 0.5 dt 1 back\n");
+                 map ? "  unset grid\n" : "  set grid ytics lc rgb '#d8d8d8' lw 0.8 dt 1 back\n");
         if (f->x_scale != SCALE_LINEAR)
             text_add(&t, "  set logscale x %d; unset mxtics\n", f->x_scale == SCALE_LOG2 ? 2 : 10);
-        if (f->log_y) text_put(&t, "  set logscale y 10; set format y '%g'\n");
-        text_add(&t, "  set xrange [%.9g:%.9g]\n", f->x_low, f->x_high);
+        if (f->log_y) text_put(&t, "  set logscale y 10\n");
+        /* All panels have one y axis: its numbers stand at the left ones only. */
+        text_add(&t, "  set format x '%%g'; set format y '%s'\n", p % l->columns ? "" : "%g");
+        text_add(&t, "  set xrange [%.9g:%.9g]\n", f->panel[p].x_low, f->panel[p].x_high);
         if (map)
             text_add(&t, "  set yrange [0.5:%d.5]\n", f->n_y_tick);
         else
             text_add(&t, "  set yrange [%.9g:%.9g]\n", f->y_low, f->y_high);
-        put_x_ticks(&t, f, l);
+        put_x_ticks(&t, f, l, p);
         if (f->unit_y && !map) text_put(&t, "  set ytics 0.2\n");
-        if (f->y_tick) put_ticks(&t, "y", f->y_tick, f->n_y_tick, false);
+        if (f->y_tick && p % l->columns == 0) put_ticks(&t, "y", f->y_tick, f->n_y_tick, false);
+        if (f->y_tick && p % l->columns) text_put(&t, "  unset ytics\n");
         if (p == f->n - 1) put_legend(&t, f, l);
         if (map)
             put_heatmap(&t, f, &f->panel[p], block);
@@ -405,53 +387,8 @@ static const char *script_text(arena *a, const figure *f, const layout *l, unsig
     return t.s;
 }
 
-/* ---- the image ------------------------------------------------------------------------------- */
-
-typedef struct swap {
-    const char *from, *to;
-} swap;
-
-/* What gnuplot writes about itself, tooltips named after plots, ids that collide when several
- * images stand in one page, and black, which a dark page must be able to turn. */
-static const char *svg_clean(arena *a, const char *svg, const char *id) {
-    const swap table[] = {
-        {"id='gp", arena_printf(a, "id='%s_gp", id)},
-        {"'#gp", arena_printf(a, "'#%s_gp", id)},
-        {"id='textbox'", arena_printf(a, "id='%s_textbox'", id)},
-        {"id='greybox'", arena_printf(a, "id='%s_greybox'", id)},
-        {"id=\"gnuplot_canvas\"", arena_printf(a, "id=\"%s_canvas\"", id)},
-        {"\"black\"", "\"currentColor\""},
-        {"'black'", "'currentColor'"},
-        {"rgb(  0,   0,   0)", "currentColor"},
-        {"'rgb(216, 216, 216)'", "'#808080' stroke-opacity='0.35'"},
-        {"font-family=\"Liberation Sans\"",
-         "font-family=\"Liberation Sans, Helvetica, Arial, sans-serif\""},
-    };
-    text t = text_new(a);
-    while (*svg) {
-        const char *end = NULL;
-        if (strncmp(svg, "<title>", 7) == 0) end = strstr(svg, "</title>");
-        if (strncmp(svg, "<desc>", 6) == 0) end = strstr(svg, "</desc>");
-        if (end) {
-            svg = strchr(end, '>') + 1;
-            continue;
-        }
-        int i = 0, n = (int)(sizeof table / sizeof *table);
-        while (i < n && strncmp(svg, table[i].from, strlen(table[i].from)) != 0) i++;
-        if (i < n) {
-            text_put(&t, table[i].to);
-            svg += strlen(table[i].from);
-        } else {
-            int plain = 1 + (int)strcspn(svg + 1, "i'\"r<f");
-            text_add(&t, "%.*s", plain, svg);
-            svg += plain;
-        }
-    }
-    return t.s;
-}
-
 status figure_write(arena *a, figure *f, const char *folder, unsigned formats, error *e) {
-    layout l = layout_of(f);
+    layout l = layout_of(a, f);
     f->width = l.width;
     f->height = l.height;
     const char *data = data_text(a, f), *script = script_text(a, f, &l, formats);

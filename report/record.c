@@ -1,4 +1,8 @@
-/* record.c - see record.h. */
+/* record.c - see record.h.
+ *
+ * Every query has an ORDER BY that ends in a unique key, so that the order of rows, and with it the
+ * bytes of a report, do not depend on how SQLite plans. Values that are NULL or flagged as not
+ * finite become NAN or infinite here and are treated as missing everywhere else. */
 #include "record.h"
 
 #include "text.h"
@@ -264,8 +268,9 @@ static void axis_names(record *r) {
     for (int i = 0; i < r->n_axis; i++) {
         bool shared = false;
         for (int j = 0; j < r->n_axis; j++)
-            shared |= j != i && strcmp(text_key(r->axis[i].key), text_key(r->axis[j].key)) == 0;
-        r->axis[i].name = shared ? r->axis[i].key : text_key(r->axis[i].key);
+            shared |= j != i && strcmp(text_key(r->arena, r->axis[i].key),
+                                       text_key(r->arena, r->axis[j].key)) == 0;
+        r->axis[i].name = shared ? r->axis[i].key : text_key(r->arena, r->axis[i].key);
     }
 }
 
@@ -344,6 +349,17 @@ static status load_select(record *r, error *e) {
     return STATUS_OK;
 }
 
+/* Fills determined[]. Databases of an earlier grid have none. */
+static void load_determined(record *r) {
+    const json_t *list = json_object_get(r->spec, "determined"), *key;
+    r->determined = ARENA_NEW(r->arena, const char *, json_array_size(list));
+    size_t i;
+    json_array_foreach(list, i, key) {
+        if (json_is_string(key))
+            r->determined[r->n_determined++] = arena_text(r->arena, json_string_value(key));
+    }
+}
+
 /* Fills environment[], those with most runs first. */
 static status load_environments(record *r, sqlite3 *db, error *e) {
     const char *sql =
@@ -370,6 +386,7 @@ status record_load(record *out, arena *a, sqlite3 *db, const char *name, error *
     if (load_spec(out, db, name, e) || load_runs(out, db, e) || load_finals(out, db, e) ||
         load_cells(out, db, e) || load_select(out, e) || load_environments(out, db, e))
         return e->code;
+    load_determined(out);
     const char *grid = json_string_value(json_object_get(out->spec, "text"));
     const char *description = json_string_value(json_object_get(out->spec, "description"));
     out->grid = arena_text(a, grid ? grid : "");
@@ -424,6 +441,12 @@ double run_number(const record_run *run, const char *key) {
 
 json_t *record_report(const record *r, const char *key) {
     return json_object_get(json_object_get(r->spec, "report"), key);
+}
+
+double record_chance(const record *r, const char *task) {
+    const json_t *chance = record_report(r, "chance");
+    if (json_is_object(chance)) chance = json_object_get(chance, task);
+    return json_is_number(chance) ? json_number_value(chance) : (double)NAN;
 }
 
 const axis *record_axis(const record *r, const char *key) {

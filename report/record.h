@@ -61,6 +61,8 @@ typedef struct record {
     json_t *spec;
     axis *axis;
     int n_axis, cap_axis;
+    const char **determined; /* [n_determined] keys that vary but follow from the axes */
+    int n_determined;
     record_cell *cell;
     int n_cell, cap_cell;
     record_run *run; /* distinct runs, by id */
@@ -87,6 +89,8 @@ bool run_failed(const record_run *run);
 const char *run_setting(const record *r, const record_run *run, const char *key);
 /* A setting as a number, or NAN. */
 double run_number(const record_run *run, const char *key);
+/* Accuracy of guessing on a task, from `report: {chance: ...}`; NAN: not known. */
+double record_chance(const record *r, const char *task);
 /* Setting `key` of report: in the grid file, or NULL. */
 json_t *record_report(const record *r, const char *key);
 /* The axis called so by its key or by its short name; NULL: none. */

@@ -1,4 +1,7 @@
-/* table.c - see table.h. */
+/* table.c - see table.h.
+ *
+ * One function for each format and no common walk: the formats differ in all that matters (rules,
+ * alignment, what a number is), and a reader who fixes LaTeX must not break CSV. */
 #include "table.h"
 
 #include "stats.h"
@@ -46,6 +49,7 @@ table_cell cell_sample(arena *a, const sample *s, int decimals) {
     c.value = s->mean;
     c.low = s->mean - s->half;
     c.high = s->mean + s->half;
+    if (s->absent) return cell_text("–");
     text t = text_new(a);
     if (s->n == 0) {
         text_put(&t, s->n_failed ? "failed" : "–");

@@ -1,4 +1,7 @@
-/* tabulate.c - see tabulate.h. */
+/* tabulate.c - see tabulate.h.
+ *
+ * A table says in its caption all that is needed to judge it alone, as tables are cut out of
+ * reports: what was averaged, what the interval is, what is missing, and how rows were chosen. */
 #include "tabulate.h"
 
 #include "metric.h"
@@ -16,79 +19,10 @@ double solve_threshold(const record *r) {
 
 double trained_length(const record_run *run) { return run_number(run, "task.length"); }
 
-/* Does any run have a final value of this name over everything? */
-static bool metric_present(const choice *c, const char *split, const char *name) {
-    for (int i = 0; i < c->record->n_run; i++)
-        if (run_has_final(&c->record->run[i], split, "", name)) return true;
-    return false;
-}
-
-const char *choice_metric(const choice *c) {
-    /* Language models are compared by perplexity. */
-    if (metric_present(c, c->split, "ppl")) return "ppl";
-    if (metric_present(c, c->split, "bpb")) return "bpb";
-    for (int i = 0; metric_order[i]; i++)
-        if (metric_present(c, c->split, metric_order[i])) return metric_order[i];
-    for (int i = 0; i < c->record->n_run; i++)
-        for (int k = 0; k < c->record->run[i].n_final; k++)
-            if (strcmp(c->record->run[i].final[k].split, c->split) == 0)
-                return c->record->run[i].final[k].name;
-    return "loss";
-}
-
 /* Accuracy tasks are solved or not; language models are not. */
 static bool solve_wanted(const choice *c) {
     bool lm = metric_present(c, c->split, "ppl") || metric_present(c, c->split, "bpb");
     return metric_present(c, c->split, "token_acc") && (!lm || record_report(c->record, "solve"));
-}
-
-/* ---- slices ---------------------------------------------------------------------------------- */
-
-/* Adds "name=number" to the set of that name, in ascending order; slices of other forms are left
- * out. */
-static void slice_add(arena *a, slice_list *list, const char *slice) {
-    const char *equal = strchr(slice, '=');
-    if (!equal || equal == slice) return;
-    char *end;
-    double value = strtod(equal + 1, &end);
-    if (end == equal + 1 || *end || !isfinite(value)) return;
-    const char *name = arena_printf(a, "%.*s", (int)(equal - slice), slice);
-    slice_set *set = NULL;
-    for (int i = 0; i < list->n; i++)
-        if (strcmp(list->set[i].name, name) == 0) set = &list->set[i];
-    if (!set) {
-        ARENA_GROW(a, list->set, list->n, list->cap);
-        /* Length is the figure people come for. */
-        int place = strcmp(name, "length") == 0 ? 0 : list->n;
-        for (int k = list->n++; k > place; k--) list->set[k] = list->set[k - 1];
-        set = &list->set[place];
-        *set = (slice_set){.name = name};
-    }
-    int at = 0;
-    while (at < set->n && set->value[at] < value) at++;
-    if (at < set->n && strcmp(set->slice[at], slice) == 0) return;
-    int cap = set->cap;
-    ARENA_GROW(a, set->slice, set->n, cap);
-    ARENA_GROW(a, set->value, set->n, set->cap);
-    for (int k = set->n++; k > at; k--) {
-        set->slice[k] = set->slice[k - 1];
-        set->value[k] = set->value[k - 1];
-    }
-    set->slice[at] = slice;
-    set->value[at] = value;
-}
-
-slice_list slices_find(arena *a, const choice *c) {
-    slice_list list = {0};
-    const char *name = choice_metric(c), *last = "";
-    for (int i = 0; i < c->record->n_run; i++)
-        for (int k = 0; k < c->record->run[i].n_final; k++) {
-            const record_final *f = &c->record->run[i].final[k];
-            if (strcmp(f->split, c->split) != 0 || strcmp(f->name, name) != 0) continue;
-            if (f->slice[0] && strcmp(f->slice, last) != 0) slice_add(a, &list, f->slice);
-            last = f->slice;
-        }
-    return list;
 }
 
 /* ---- common columns -------------------------------------------------------------------------- */
@@ -261,7 +195,7 @@ static table *tabulate_main(arena *a, const choice *c) {
     double threshold = solve_threshold(r);
     if (solve) table_column_add(t, "solved", "solved", CELL_SHARE);
     for (int i = 0; i < c->n_row; i++) failed |= c->row[i].chosen->n_failed > 0;
-    table_column_add(t, "n", "finished", CELL_NUMBER);
+    table_column_add(t, "seeds", "finished", CELL_NUMBER);
     if (failed) table_column_add(t, "failed", "failed", CELL_NUMBER);
 
     for (int i = 0; i < c->n_row; i++) {
@@ -319,34 +253,56 @@ static table *tabulate_main(arena *a, const choice *c) {
 /* ---- slices ---------------------------------------------------------------------------------- */
 
 typedef struct slice_mean {
-    const choice *choice;
+    const variant *variant;
     const slice_set *set;
-    const char *name;
+    const char *split, *name;
 } slice_mean;
 
-/* Mean over lengths longer than this run was trained at; a missing length makes it missing. */
+/* Is this a length that the row was evaluated on, beyond the one it was trained at? */
+static bool is_longer(const slice_mean *s, int i) {
+    return s->set->value[i] > trained_length(s->variant->run[0]) &&
+           variant_measured(s->variant, s->split, s->set->slice[i], s->name);
+}
+
+/* Mean over the longer lengths of the row. A run that lacks one of them has none, as a mean over
+ * fewer lengths would not compare with those of the other seeds. */
 static double longer_mean(const record_run *run, const void *context) {
     const slice_mean *s = context;
     double sum = 0;
     int n = 0;
     for (int i = 0; i < s->set->n; i++)
-        if (s->set->value[i] > trained_length(run)) {
-            sum += run_final(run, s->choice->split, s->set->slice[i], s->name);
+        if (is_longer(s, i)) {
+            sum += run_final(run, s->split, s->set->slice[i], s->name);
             n++;
         }
     return n ? sum / n : (double)NAN;
 }
 
+/* Was any row evaluated beyond the length it was trained at? */
+static bool any_longer(const choice *c, const slice_set *set, const char *name) {
+    for (int i = 0; i < c->n_row; i++) {
+        const slice_mean s = {c->row[i].chosen, set, c->split, name};
+        for (int k = 0; k < set->n; k++)
+            if (is_longer(&s, k)) return true;
+    }
+    return false;
+}
+
 /* One line per row, one column per value of the slice; for lengths also where training was and the
- * mean beyond it. */
-static table *tabulate_slice(arena *a, const choice *c, const slice_set *set) {
+ * mean beyond it. `task`: part of the name where the grid has several. */
+static table *tabulate_slice(arena *a, const choice *c, const slice_set *set, const char *task) {
     bool length = strcmp(set->name, "length") == 0, same = true;
     const char *metric_name = choice_metric(c);
     metric m = metric_find(metric_name);
     double trained = trained_length(c->row[0].chosen->run[0]);
     for (int i = 0; i < c->n_row; i++) same &= trained_length(c->row[i].chosen->run[0]) == trained;
-    table *t = table_new(a, arena_printf(a, "by_%s", text_slug(a, set->name)),
-                         text_capital(a, arena_printf(a, "%s by %s", m.title, set->name)));
+    bool beyond = length && any_longer(c, set, metric_name);
+    const char *id = arena_printf(a, "by_%s", text_slug(a, set->name));
+    const char *title = text_capital(a, arena_printf(a, "%s by %s", m.title, set->name));
+    if (task) id = arena_printf(a, "%s_%s", id, text_slug(a, task));
+    const char *common = choice_common(a, c);
+    if (common[0]) title = arena_printf(a, "%s (%s)", title, common);
+    table *t = table_new(a, id, title);
     axis_columns(t, c);
     if (length && !same) table_column_add(t, "trained at", "task.length", CELL_NUMBER);
     for (int i = 0; i < set->n; i++) {
@@ -355,7 +311,7 @@ static table *tabulate_slice(arena *a, const choice *c, const slice_set *set) {
         table_column_add(t, here ? arena_printf(a, "%s (trained)", shown) : shown, set->slice[i],
                          CELL_SAMPLE);
     }
-    if (length) table_column_add(t, "mean longer", "mean over longer", CELL_SAMPLE);
+    if (beyond) table_column_add(t, "mean longer", "mean over longer", CELL_SAMPLE);
     for (int i = 0; i < c->n_row; i++) {
         const variant *v = c->row[i].chosen;
         table_cell *cell = table_row_add(t);
@@ -365,15 +321,15 @@ static table *tabulate_slice(arena *a, const choice *c, const slice_set *set) {
             sample x = sample_of(a, v, c->split, set->slice[s], metric_name);
             cell[k++] = cell_sample(a, &x, m.decimals);
         }
-        if (length) {
-            slice_mean context = {c, set, metric_name};
+        if (beyond) {
+            slice_mean context = {v, set, c->split, metric_name};
             sample x = sample_map(a, v, false, longer_mean, &context);
             cell[k++] = cell_sample(a, &x, m.decimals);
         }
     }
     text caption = text_new(a);
     caption_samples(&caption, c);
-    if (length && !isnan(trained))
+    if (beyond)
         text_put(&caption, " mean longer: mean over the lengths beyond the trained one, per seed "
                            "first, then over seeds.");
     caption_rows(&caption, c);
@@ -390,11 +346,23 @@ static bool same_method(const choice *c, const variant *x, const variant *y) {
     return true;
 }
 
-/* Interquartile means over everything that is measured; NULL when there is only one condition. */
+/* Under how many conditions the grid has the method of row i. */
+static int n_conditions(const choice *c, int i) {
+    int n = 0;
+    for (int j = 0; j < c->n_row; j++) n += same_method(c, c->row[i].chosen, c->row[j].chosen);
+    return n;
+}
+
+/* Interquartile means over everything that is measured. Only methods that were run under every
+ * condition can be compared so: a mean over the easy ones would win. NULL when fewer than two are
+ * left, or when there is one condition only. */
 static table *tabulate_aggregate(arena *a, const choice *c) {
     const char *name = choice_metric(c);
     metric m = metric_find(name);
-    if (c->n_block == 0 || c->n_block == c->n_shown || !m.accuracy) return NULL;
+    int conditions = 0, left_out = 0;
+    for (int i = 0; i < c->n_row; i++)
+        conditions = n_conditions(c, i) > conditions ? n_conditions(c, i) : conditions;
+    if (conditions < 2 || c->n_block == c->n_shown || !m.accuracy) return NULL;
     table *t = table_new(a, "aggregate", "Over all conditions");
     for (int k = c->n_block; k < c->n_shown; k++) {
         const axis *x = &c->record->axis[c->shown[k]];
@@ -407,6 +375,10 @@ static table *tabulate_aggregate(arena *a, const choice *c) {
     bool *seen = ARENA_NEW(a, bool, c->n_row);
     for (int i = 0; i < c->n_row; i++) {
         if (seen[i]) continue;
+        if (n_conditions(c, i) < conditions) {
+            left_out++;
+            continue;
+        }
         double *x = ARENA_NEW(a, double, c->record->n_run);
         int *size = ARENA_NEW(a, int, c->n_row), n = 0, strata = 0;
         for (int j = i; j < c->n_row; j++) {
@@ -444,32 +416,62 @@ static table *tabulate_aggregate(arena *a, const choice *c) {
              "counts as 0. Percentile bootstrap interval (2000 resamples of the seeds inside each "
              "condition, drawn from the data's own key).",
              names_of(a, c, false), c->split);
+    if (left_out)
+        text_add(&caption, " %d %s not run under all %d conditions %s left out.", left_out,
+                 left_out == 1 ? "row" : "rows", conditions, left_out == 1 ? "is" : "are");
     caption_rows(&caption, c);
     t->caption = caption.s;
     return t->n_row > 1 ? t : NULL;
 }
 
-/* Every table the data allow; slices with too many values for a page are left to the figures. */
+static void list_add(table_list *list, arena *a, table *t) {
+    ARENA_GROW(a, list->table, list->n, list->cap);
+    list->table[list->n++] = t;
+}
+
+/* Is the task of row i that of an earlier row? */
+static bool task_seen(const choice *c, int i) {
+    for (int k = 0; k < i; k++)
+        if (strcmp(row_task(&c->row[k]), row_task(&c->row[i])) == 0) return true;
+    return false;
+}
+
+/* The tables along one slice, task by task; those with too many columns for a page are left to the
+ * figures. */
+static void list_slices(table_list *list, arena *a, const choice *c, const slice_set *set) {
+    bool one_task = true;
+    for (int i = 1; i < c->n_row; i++) one_task &= task_seen(c, i);
+    for (int i = 0; i < c->n_row; i++) {
+        const char *task = row_task(&c->row[i]);
+        slice_set values;
+        if (task_seen(c, i)) continue;
+        const choice *part = slice_part(&values, a, c, set, task);
+        if (!part || values.n > MAX_SLICE_COLUMNS) continue;
+        list_add(list, a, tabulate_slice(a, part, &values, one_task ? NULL : task));
+    }
+}
+
+/* Every table the data allow. */
 static table_list tabulate_all(arena *a, const choice *c) {
     table_list list = {0};
     slice_list slices = slices_find(a, c);
     table *aggregate = tabulate_aggregate(a, c);
-    ARENA_GROW(a, list.table, list.n, list.cap);
-    list.table[list.n++] = tabulate_main(a, c);
-    if (aggregate) {
-        ARENA_GROW(a, list.table, list.n, list.cap);
-        list.table[list.n++] = aggregate;
-    }
-    for (int i = 0; i < slices.n; i++) {
-        if (slices.set[i].n < 2 || slices.set[i].n > MAX_SLICE_COLUMNS) continue;
-        ARENA_GROW(a, list.table, list.n, list.cap);
-        list.table[list.n++] = tabulate_slice(a, c, &slices.set[i]);
-    }
+    list_add(&list, a, tabulate_main(a, c));
+    if (aggregate) list_add(&list, a, aggregate);
+    for (int i = 0; i < slices.n; i++) list_slices(&list, a, c, &slices.set[i]);
     return list;
+}
+
+/* Is it the table itself, or that of one task? */
+static bool is_called(const char *id, const char *asked) {
+    const size_t n = strlen(asked);
+    return strncmp(id, asked, n) == 0 &&
+           (id[n] == 0 || (id[n] == '_' && strncmp(asked, "by_", 3) == 0));
 }
 
 status tabulate(table_list *out, arena *a, const choice *c, error *e) {
     table_list all = tabulate_all(a, c);
+    /* A grid of several tasks has by_length_nar and by_length_mqar; by_length asks for both. */
     const json_t *asked = record_report(c->record, "tables"), *item;
     *out = all;
     if (json_array_size(asked) == 0) return STATUS_OK;
@@ -479,15 +481,14 @@ status tabulate(table_list *out, arena *a, const choice *c, error *e) {
     size_t i;
     json_array_foreach(asked, i, item) {
         const char *id = json_string_value(item);
-        int k = 0;
-        while (k < all.n && !(id && strcmp(all.table[k]->id, id) == 0)) k++;
-        if (k == all.n)
+        const int before = out->n;
+        for (int k = 0; id && k < all.n; k++)
+            if (is_called(all.table[k]->id, id)) list_add(out, a, all.table[k]);
+        if (out->n == before)
             return error_set(e, STATUS_USAGE,
                              "report.tables[%d] of experiment '%s' is '%s', but its tables are: "
                              "%s.",
                              (int)i, c->record->name, id ? id : "(not text)", ids.s);
-        ARENA_GROW(a, out->table, out->n, out->cap);
-        out->table[out->n++] = all.table[k];
     }
     return STATUS_OK;
 }

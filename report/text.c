@@ -1,4 +1,8 @@
-/* text.c - see text.h. */
+/* text.c - see text.h.
+ *
+ * Escapes are tables of what to replace, longest use first, searched at every byte: a report is a
+ * few hundred kilobytes, and a table is checked by reading it. All characters of a table are whole
+ * UTF-8 sequences, so bytes can be compared without decoding. */
 #include "text.h"
 
 #include <errno.h>
@@ -150,9 +154,20 @@ const char *text_slug(arena *a, const char *s) {
     return n ? out : "x";
 }
 
-const char *text_key(const char *key) {
+const char *text_key(arena *a, const char *key) {
     const char *dot = strrchr(key, '.');
-    return dot && dot[1] ? dot + 1 : key;
+    if (!dot || !dot[1]) return key;
+    if (strcmp(dot, ".name") != 0) return dot + 1;
+    return text_key(a, arena_printf(a, "%.*s", (int)(dot - key), key));
+}
+
+const char *text_short(arena *a, const char *s, int width) {
+    if (text_width(s) <= width) return s;
+    int bytes = 0;
+    for (int columns = 0; columns < width; bytes++)
+        columns += ((unsigned char)s[bytes] & 0xC0) != 0x80;
+    /* The column counted last gives way to the ellipsis. */
+    return arena_printf(a, "%.*s…", bytes - 1, s);
 }
 
 const char *text_capital(arena *a, const char *s) {

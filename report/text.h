@@ -31,10 +31,13 @@ int text_width(const char *s);
  * gnuplot and in LaTeX. */
 const char *text_slug(arena *a, const char *s);
 
-/* The last part of a dotted key, which is what people call it: "model.conv.width" -> "width".
- * `model.` and `train.` hide nothing; a name that two keys share is not shortened by the caller. */
-const char *text_key(const char *key);
+/* The last part of a dotted key, which is what people call it: "model.conv.width" -> "width"; but
+ * "name" does not say whose: "task.name" -> "task". A name that two keys share is not shortened by
+ * the caller. */
+const char *text_key(arena *a, const char *key);
 
+/* A copy of at most `width` columns, of which the last is … where text was cut off. */
+const char *text_short(arena *a, const char *s, int width);
 /* A copy that starts with a capital letter. */
 const char *text_capital(arena *a, const char *s);
 /* Shortest decimal that reads back as v ("0.001", "1e-05"). */

@@ -61,6 +61,13 @@ status store_run_fail(store *s, const char *journal_folder, const char *run_id,
                       const char *message, const char *log_tail, error *e);
 status store_event(store *s, const char *what, const char *detail, error *e);
 
+/* One measured speed (`mixgrid bench`). time_s: Unix seconds; environment_json: provenance. */
+typedef struct store_bench {
+    double time_s, value;
+    const char *name, *shape, *backend, *unit, *environment_json;
+} store_bench;
+status store_bench_add(store *s, const store_bench *row, error *e);
+
 /* Hash of everything that must be equal when the same sweep is run twice: ids, configurations,
  * states, metrics, finals, parameter hashes; not times, attempts, hosts. 64 hex digits + NUL. */
 status store_content_hash(store *s, char out[65], error *e);

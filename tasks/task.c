@@ -15,7 +15,7 @@
  * Does not batch, cache or score. Cost per example: one draw, one fingerprint, one look-up. */
 #include "tasks/task.h"
 
-#include "tasks/draw.h"
+#include "tasks/display.h"
 #include "tasks/held_out.h"
 #include "tasks/settings.h"
 

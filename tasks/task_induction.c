@@ -8,7 +8,7 @@
  * Gu and Dao, "Mamba", 2023, section 4.1 trains at length 256, vocabulary 16, and evaluates longer.
  * Ours: the special token is the last id, and the answer may be any ordinary token.
  * Longer evaluation: only the haystack grows. Cost: T draws. */
-#include "tasks/draw.h"
+#include "tasks/display.h"
 
 #include <math.h>
 

@@ -19,7 +19,7 @@
  *
  * Source: Arora et al., "Zoology", ICLR 2024, section 4 and its multiquery_ar data. Ours: integer
  * weights, the filler rule, mixing by example. Cost: O(T + P^2 + P S / log S). */
-#include "tasks/draw.h"
+#include "tasks/display.h"
 
 #include <math.h>
 

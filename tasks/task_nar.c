@@ -22,7 +22,7 @@
  * 2024, N-gram associative recall; no code was published. Ours: the exact drawing rule,
  * distractors, loss: all. Longer evaluation: only the haystack grows.
  * Cost: O(T N D) for D distinct tokens in q. */
-#include "tasks/draw.h"
+#include "tasks/display.h"
 
 #include <math.h>
 #include <string.h>

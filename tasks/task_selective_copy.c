@@ -13,7 +13,7 @@
  * M = 16, A = 16), no code; distinct: the theorem's setting. Ours: the subset is uniform over all
  * L+M places (the last one is not forced to hold data), the autoregressive form.
  * Longer evaluation: L grows, M and A stay. Cost: O(T). */
-#include "tasks/draw.h"
+#include "tasks/display.h"
 
 #include <math.h>
 

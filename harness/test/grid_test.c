@@ -116,25 +116,50 @@ static void clauses_of_when(void **state) {
                         "  - {if: {model.mixer: cat}, set: {model.conv.width: [2, 4]}}\n"
                         "  - {if: {model.mixer: [mamba, cat]}, set: {model.conv.kind: scalar}}\n"),
               "mixer=attention seed=0\nmixer=attention seed=1\n"
-              "mixer=cat width=2 kind=scalar seed=0\nmixer=cat width=2 kind=scalar seed=1\n"
-              "mixer=cat width=4 kind=scalar seed=0\nmixer=cat width=4 kind=scalar seed=1\n"
-              "mixer=mamba kind=scalar seed=0\nmixer=mamba kind=scalar seed=1\n");
+              "mixer=cat width=2 seed=0\nmixer=cat width=2 seed=1\n"
+              "mixer=cat width=4 seed=0\nmixer=cat width=4 seed=1\n"
+              "mixer=mamba seed=0\nmixer=mamba seed=1\n");
     /* A clause sees what earlier ones set, defaults included; sets outrank axes. */
     has_cells(good(HEAD "grid: {train.lr: [1, 2], model.mixer: [cat, mamba]}\n"
                         "when:\n"
                         "  - {if: {train.lr: 1.0, model.ffn: none}, set: {train.steps: 7}}\n"
                         "  - {if: {train.steps: 7, model.conv.width: 3}, set: {train.lr: 5}}\n"),
-              "lr=5 mixer=cat steps=7 seed=0\nlr=1 mixer=mamba steps=7 seed=0\n"
-              "lr=2 mixer=cat steps=100 seed=0\nlr=2 mixer=mamba steps=100 seed=0\n");
+              "lr=5 mixer=cat seed=0\nlr=1 mixer=mamba seed=0\n"
+              "lr=2 mixer=cat seed=0\nlr=2 mixer=mamba seed=0\n");
     /* For a field that takes lists, a list is one value and a list of lists several. */
     has_cells(good(HEAD "grid: {model.mixer: [attention, cat]}\n"
                         "when: [{if: {model.mixer: cat}, set: {model.conv.on: [q, k]}}]\n"),
-              "mixer=attention seed=0\nmixer=cat on=[q,k] seed=0\n");
+              "mixer=attention seed=0\nmixer=cat seed=0\n");
     has_cells(good(HEAD "grid: {model.mixer: [attention, cat]}\n"
                         "when: [{if: {model.mixer: cat}, set: {model.conv.on: [[q], [k]]}},\n"
                         "       {if: {model.conv.on: [q]}, set: {train.lr: 2}}]\n"),
-              "mixer=attention lr=0.001 seed=0\nmixer=cat on=[q] lr=2 seed=0\n"
-              "mixer=cat on=[k] lr=0.001 seed=0\n");
+              "mixer=attention seed=0\nmixer=cat on=[q] seed=0\nmixer=cat on=[k] seed=0\n");
+}
+
+/* What the axes decide is no axis; what splits some cells is one, and is named in their labels. */
+static void determined_keys(void **state) {
+    (void)state;
+    const grid *g =
+        good("experiment: e\ndefaults: {task.length: 16}\n"
+             "grid: {task.name: [nar, mqar], model.mixer: [attention, cat]}\n"
+             "when:\n"
+             "  - {if: {task.name: nar}, set: {task.n: [1, 2], train.steps: 7}}\n"
+             "  - {if: {model.mixer: cat}, set: {model.conv.kind: scalar}}\n"
+             "  - {if: {model.mixer: cat, task.name: nar}, set: {model.conv.width: 3}}\n"
+             "  - {if: {model.mixer: cat, task.name: mqar},\n"
+             "     set: {model.conv.width: [3, 48]}}\n");
+    has_cells(g, "task=nar mixer=attention n=1 seed=0\ntask=nar mixer=attention n=2 seed=0\n"
+                 "task=nar mixer=cat n=1 seed=0\ntask=nar mixer=cat n=2 seed=0\n"
+                 "task=mqar mixer=attention seed=0\ntask=mqar mixer=cat width=3 seed=0\n"
+                 "task=mqar mixer=cat width=48 seed=0\n");
+    assert_string_equal(g->cell[2].axes_json,
+                        "{\"task.name\":\"nar\",\"model.mixer\":\"cat\",\"task.n\":1,"
+                        "\"model.conv.width\":3,\"train.seed\":0}");
+    assert_non_null(strstr(g->spec_json, "\"determined\":[\"train.steps\",\"model.conv.kind\"],"));
+    /* What the user varies stays an axis, though the other one decides it. */
+    has_cells(good(HEAD "zip: [{train.lr: [1, 2], train.steps: [7, 8]}]\n"
+                        "when: [{if: {train.lr: 1}, set: {model.d_model: 8}}]\n"),
+              "lr=1 steps=7 seed=0\nlr=2 steps=8 seed=0\n");
 }
 
 static void exclusions(void **state) {
@@ -190,9 +215,9 @@ static void recipes(void **state) {
     assert_string_equal(config_get(g->cell[0].config, "model.d_model"), "128");
     g = good(HEAD "grid: {recipe: [wide, null, gated]}\n"
                   "when: [{if: {recipe: gated}, set: {train.lr: 2}}]\n");
-    has_cells(g, "recipe=wide lr=0.01 seed=0\nlr=0.001 seed=0\nrecipe=gated lr=2 seed=0\n");
-    assert_string_equal(g->cell[0].axes_json,
-                        "{\"recipe\":\"wide\",\"train.lr\":0.01,\"train.seed\":0}");
+    has_cells(g, "recipe=wide seed=0\nseed=0\nrecipe=gated seed=0\n");
+    assert_string_equal(g->cell[0].axes_json, "{\"recipe\":\"wide\",\"train.seed\":0}");
+    assert_string_equal(config_get(g->cell[2].config, "train.lr"), "2");
     assert_string_equal(g->cell[1].config->id, good(HEAD)->cell[0].config->id);
     assert_string_equal(config_get(g->cell[2].config, "model.inner"), "256");
 }
@@ -303,7 +328,8 @@ static void description(void **state) {
     json_decref(spec);
     const char *start_of = strstr(g->spec_json, "\"recipe\"");
     const char *wanted =
-        "\"recipe\":null,\"axes\":{\"train.lr\":[0.1,1],\"train.seed\":[3,1]},\"seeds\":[3,1],"
+        "\"recipe\":null,\"axes\":{\"train.lr\":[0.1,1],\"train.seed\":[3,1]},\"determined\":[],"
+        "\"seeds\":[3,1],"
         "\"select\":{\"over\":[\"train.lr\"],\"by\":\"val/token_acc\",\"mode\":\"min\"},"
         "\"published\":[{\"mixer\":\"cat\",\"acc\":0.5,\"n\":3,\"note\":null,\"big\":\"inf\"}],"
         "\"report\":{\"figures\":[{\"x\":\"train.lr\"}],\"tables\":[]},\"text\":";
@@ -443,8 +469,8 @@ static void errors_of_reports(void **state) {
             "g.yaml:3:48: error: select.mode is max or min\n"
             "g.yaml:3:54: error: unknown key nice; select has over, by, mode\n"
             "g.yaml:4:12: error: published is a list of maps, one for each number\n"
-            "g.yaml:5:10: error: unknown key figure; report has figures, tables; did you mean "
-            "figures?\n"
+            "g.yaml:5:10: error: unknown key figure; report has figures, tables, solve, chance; "
+            "did you mean figures?\n"
             "g.yaml:5:30: error: report.tables is a list\n");
     refuses(HEAD "select: {over: train.lr}\nreport: 3\n",
             "g.yaml:3:9: error: select needs over (keys) and by (such as val/token_acc)\n"
@@ -499,6 +525,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(axis_functions, start, stop),
         cmocka_unit_test_setup_teardown(list_values, start, stop),
         cmocka_unit_test_setup_teardown(clauses_of_when, start, stop),
+        cmocka_unit_test_setup_teardown(determined_keys, start, stop),
         cmocka_unit_test_setup_teardown(exclusions, start, stop),
         cmocka_unit_test_setup_teardown(one_factor_at_a_time, start, stop),
         cmocka_unit_test_setup_teardown(equal_cells_are_one, start, stop),

@@ -41,6 +41,9 @@ static inline void field_place(arena *a, char *config, const field *f, const cha
             list.v[list.n++] = strtol(text, &end, 10);
         *(int_list *)p = list;
         break;
+    case FIELD_TEXT:
+        *(const char **)p = arena_printf(a, "%.*s", (int)strcspn(text, " "), text);
+        break;
     default: fail_msg("no test needs the type of field %s", f->name);
     }
 }
@@ -48,7 +51,8 @@ static inline void field_place(arena *a, char *config, const field *f, const cha
 static inline const void *config_make(arena *a, const task *t, const char *settings) {
     char *config = arena_alloc(a, t->config_size);
     for (int i = 0; i < t->fields.n; i++)
-        field_place(a, config, &t->fields.field[i], t->fields.field[i].value);
+        if (t->fields.field[i].value)
+            field_place(a, config, &t->fields.field[i], t->fields.field[i].value);
     while (*settings) {
         const field *f = NULL;
         size_t n = strcspn(settings, "=");

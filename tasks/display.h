@@ -1,4 +1,4 @@
-/* draw.h - what several tasks need to draw, slice, count and show an example. */
+/* display.h - what several tasks need to draw, slice, count and show an example. */
 #pragma once
 #include "tasks/task.h"
 

@@ -1,158 +1,14 @@
-/* draw.c - one figure from one request; see draw.h.
+/* request.c - one figure from one request; see request.h.
  *
- * Every figure is filled the same way: the shown axes but x are split into series and panels; each
- * row (or searched variant) belongs to one series of one panel and adds its points there. */
-#include "draw.h"
+ * Every figure is filled the same way: each row (or searched variant) belongs to one series of one
+ * panel (panels.c) and adds its points there. */
+#include "panels.h"
 
 #include "metric.h"
 
 #include <math.h>
 
-enum { MAX_SERIES = 6, MAX_PANELS = 6, CURVE_POINTS = 160 };
-
-typedef struct plan {
-    arena *arena;
-    const choice *choice;
-    sqlite3 *db;
-    const request *q;
-    figure *f; /* all panels; cut into files at the end */
-    unsigned long series, panel;
-} plan;
-
-/* Bars stand side by side under their names, so methods need no legend. */
-static bool use_bars(const request *q) { return strcmp(q->kind, "bars") == 0; }
-
-/* ---- series and panels ----------------------------------------------------------------------- */
-
-/* The shown axes as bits. */
-static unsigned long shown_bits(const choice *c) {
-    unsigned long bits = 0;
-    for (int k = 0; k < c->n_shown; k++) bits |= AXIS_BIT(c->shown[k]);
-    return bits;
-}
-
-/* Distinct combinations of the axes of `bits` among the rows. */
-static int combinations(const choice *c, unsigned long bits) {
-    int n = 0;
-    for (int i = 0; i < c->n_row; i++) {
-        bool seen = false;
-        for (int j = 0; j < i && !seen; j++) {
-            seen = true;
-            for (int x = 0; x < c->record->n_axis; x++)
-                if (bits >> x & 1 && c->row[i].chosen->value[x] != c->row[j].chosen->value[x])
-                    seen = false;
-        }
-        n += !seen;
-    }
-    return n;
-}
-
-/* The axis that has the colours. */
-static bool is_mixer(const axis *x) { return strcmp(x->key, "model.mixer") == 0; }
-
-/* Panels take axes, fewest values first, until the series of one panel can be told apart. */
-static void split_axes(plan *p) {
-    const choice *c = p->choice;
-    const request *q = p->q;
-    unsigned long all = shown_bits(c);
-    /* Against a size of the model, the settings that make the size lie along the line. */
-    for (int k = 0; q->x_fact && k < c->n_shown; k++) {
-        const axis *size = &c->record->axis[c->shown[k]];
-        if (size->numeric && !size->task_side) all &= ~AXIS_BIT(c->shown[k]);
-    }
-    if (q->x) all &= ~AXIS_BIT(q->x - c->record->axis);
-    if (q->chosen_by_user && (q->series || q->panel)) {
-        p->panel = q->panel & all;
-        p->series = q->series ? q->series & all & ~p->panel : all & ~p->panel;
-        p->panel |= all & ~p->series;
-        return;
-    }
-    p->series = all;
-    p->panel = 0;
-    if (use_bars(q)) /* Conditions are panels, methods are bars. */
-        for (int k = 0; k < c->n_block; k++) {
-            p->panel |= AXIS_BIT(c->shown[k]) & all;
-            p->series &= ~AXIS_BIT(c->shown[k]);
-        }
-    while (!use_bars(q) && combinations(c, p->series) > MAX_SERIES) {
-        int best = -1;
-        for (int k = 0; k < c->n_shown; k++) {
-            const axis *x = &c->record->axis[c->shown[k]];
-            if (!(p->series >> c->shown[k] & 1) || is_mixer(x)) continue;
-            if (best < 0 || x->n < c->record->axis[best].n) best = c->shown[k];
-        }
-        if (best < 0 || p->series == AXIS_BIT(best)) break;
-        p->series &= ~AXIS_BIT(best);
-        p->panel |= AXIS_BIT(best);
-    }
-}
-
-/* Rank of the combination of a row's series axes other than the mixer: dash and marker. */
-static int variation_of(const plan *p, const variant *v) {
-    const choice *c = p->choice;
-    int rank = 0;
-    for (int i = 0; i < c->record->n_axis; i++) {
-        const axis *x = &c->record->axis[i];
-        if (!(p->series >> i & 1) || is_mixer(x)) continue;
-        rank = rank * (x->n + x->partial) + v->value[i] + x->partial;
-    }
-    return rank;
-}
-
-/* Colour by mixer where mixers are compared or nothing is; else by the first value. */
-static style style_of_row(const plan *p, const variant *v) {
-    const choice *c = p->choice;
-    bool by_mixer = p->series == 0;
-    for (int i = 0; i < c->record->n_axis; i++)
-        by_mixer |= (p->series >> i & 1) && is_mixer(&c->record->axis[i]);
-    if (!by_mixer) return style_plain(variation_of(p, v));
-    int rank = variation_of(p, v), least = rank;
-    /* Axes that only some mixers have start at their own first value. */
-    for (int i = 0; i < c->n_row; i++)
-        if (strcmp(c->row[i].chosen->run[0]->mixer, v->run[0]->mixer) == 0 &&
-            variation_of(p, c->row[i].chosen) < least)
-            least = variation_of(p, c->row[i].chosen);
-    return style_mixer(c->record, v->run[0]->mixer, rank - least);
-}
-
-/* The panel of a row, made where it is new. The pointer is good until the next panel. */
-static figure_panel *panel_of(plan *p, const variant *v) {
-    const char *title = variant_label(p->arena, p->choice, v, ~p->panel);
-    for (int i = 0; i < p->f->n; i++)
-        if (strcmp(p->f->panel[i].title, title) == 0) return &p->f->panel[i];
-    return figure_panel_add(p->arena, p->f, title);
-}
-
-/* The series of a row in its panel, made where it is new. The pointer is good until the next
- * series. */
-static figure_series *series_of(plan *p, const variant *v) {
-    figure_panel *panel = panel_of(p, v);
-    const char *title = variant_label(p->arena, p->choice, v, ~p->series);
-    for (int i = 0; i < panel->n; i++)
-        if (strcmp(panel->series[i].title, title) == 0) return &panel->series[i];
-    return figure_series_add(p->arena, panel, title, style_of_row(p, v));
-}
-
-/* A mean with its interval, and its single runs where they are few enough to be seen. */
-static void add_sample(plan *p, figure_series *s, double x, const sample *y) {
-    if (y->n == 0) return;
-    figure_point_add(p->arena, s, (figure_point){x, y->mean, y->mean - y->half, y->mean + y->half});
-    if (y->n < 10)
-        for (int i = 0; i < y->n; i++) figure_dot_add(p->arena, s, x, y->value[i]);
-}
-
-/* ---- ticks and scales ------------------------------------------------------------------------ */
-
-/* Scale and ticks for the x values v [n], ascending; many values are left to gnuplot. */
-static void set_ticks(plan *p, const double *v, int n) {
-    p->f->x_scale = figure_scale_of(v, n);
-    if (n == 0) return;
-    if (n > 14) return;
-    p->f->x_tick = ARENA_NEW(p->arena, figure_tick, n);
-    p->f->n_x_tick = n;
-    for (int i = 0; i < n; i++)
-        p->f->x_tick[i] = (figure_tick){v[i], figure_tick_label(p->arena, v[i])};
-}
+enum { CURVE_POINTS = 160 };
 
 /* ---- kinds ----------------------------------------------------------------------------------- */
 
@@ -161,24 +17,19 @@ static status fill_slice(plan *p, error *e) {
     (void)e;
     const choice *c = p->choice;
     const request *q = p->q;
+    const bool length = strcmp(q->slices->name, "length") == 0;
     for (int i = 0; i < c->n_row; i++) {
         const variant *v = c->row[i].chosen;
-        figure_series *s = series_of(p, v);
         for (int k = 0; k < q->slices->n; k++) {
             sample y = sample_of(p->arena, v, q->split, q->slices->slice[k], q->name);
-            add_sample(p, s, q->slices->value[k], &y);
+            add_sample(p, v, q->slices->value[k], &y);
+            if (length && y.n) panel_of(p, v)->mark = trained_length(v->run[0]);
         }
-        bool length = strcmp(q->slices->name, "length") == 0;
-        if (length) panel_of(p, v)->mark = trained_length(v->run[0]);
     }
-    set_ticks(p, q->slices->value, q->slices->n);
-    if (strcmp(q->slices->name, "length") == 0) {
-        p->f->x_scale = SCALE_LOG2;
-        p->f->mark_label = "trained";
-        p->f->x_label = "sequence length (tokens)";
-    } else {
-        p->f->x_label = q->slices->name;
-    }
+    p->f->x_scale = length ? SCALE_LOG2 : figure_scale_of(q->slices->value, q->slices->n);
+    set_own_ticks(p);
+    p->f->mark_label = length ? "trained" : NULL;
+    p->f->x_label = length ? "sequence length (tokens)" : q->slices->name;
     return STATUS_OK;
 }
 
@@ -192,7 +43,7 @@ static status fill_axis(plan *p, error *e) {
         int value = v->value[x - c->record->axis];
         if (value < 0) continue;
         sample y = sample_of(p->arena, v, p->q->split, "", p->q->name);
-        add_sample(p, series_of(p, v), x->number[value], &y);
+        add_sample(p, v, x->number[value], &y);
     }
     set_ticks(p, x->number, x->n);
     p->f->x_label = x->name;
@@ -220,7 +71,7 @@ static status fill_search(plan *p, error *e) {
                            ? sample_with_failures(p->arena, best, p->q->split, "", p->q->name)
                            : sample_of(p->arena, best, p->q->split, "", p->q->name);
             y.half = (double)NAN;
-            add_sample(p, series_of(p, c->row[i].chosen), x->number[value], &y);
+            add_sample(p, c->row[i].chosen, x->number[value], &y);
         }
     set_ticks(p, x->number, x->n);
     p->f->x_label = x->name;
@@ -243,7 +94,7 @@ static status fill_fact(plan *p, error *e) {
         double x = run_fact(v->run[0], p->q->x_fact);
         if (!isfinite(x) || x <= 0) continue;
         sample y = sample_of(p->arena, v, p->q->split, "", p->q->name);
-        add_sample(p, series_of(p, v), x, &y);
+        add_sample(p, v, x, &y);
         int k = n++;
         for (; k > 0 && at[k - 1] > x; k--) at[k] = at[k - 1];
         at[k] = x;
@@ -252,7 +103,9 @@ static status fill_fact(plan *p, error *e) {
     for (int i = 0; i < n; i++)
         if (distinct == 0 || at[i] > at[distinct - 1]) at[distinct++] = at[i];
     set_ticks(p, at, distinct);
-    for (int i = 0; i < p->f->n_x_tick; i++) p->f->x_tick[i].label = text_count(p->arena, at[i]);
+    for (int i = 0; i < p->f->n; i++)
+        for (int k = 0; k < p->f->panel[i].n_x_tick; k++)
+            p->f->panel[i].x_tick[k].label = text_count(p->arena, at[k]);
     p->f->kind = FIGURE_POINTS;
     p->f->x_label =
         strcmp(p->q->x_fact, "params") == 0 ? "parameters" : "state size (numbers per sequence)";
@@ -333,40 +186,38 @@ static status fill_curve(plan *p, error *e) {
 
 /* ---- bars and heat maps ---------------------------------------------------------------------- */
 
-/* One bar per method at 0, 1, 2 ...; single runs are spread sideways, by seed. */
+/* The place of a bar in its panel, made where it is new. */
+static int bar_of(plan *p, figure_panel *panel, const variant *v) {
+    const char *name = variant_label(p->arena, p->choice, v, ~p->series);
+    if (!name[0]) name = p->choice->record->name;
+    int at = 0;
+    while (at < panel->n_x_tick && strcmp(panel->x_tick[at].label, name) != 0) at++;
+    if (at == panel->n_x_tick) figure_tick_add(p->arena, panel, at, name);
+    return at;
+}
+
+/* One bar per method of the panel at 0, 1, 2 ...; single runs are spread sideways, by seed. A
+ * method without a finished run keeps its place, as an empty one. */
 static status fill_bars(plan *p, error *e) {
     (void)e;
     const choice *c = p->choice;
-    const char **name = ARENA_NEW(p->arena, const char *, c->n_row);
-    int n = 0;
     for (int i = 0; i < c->n_row; i++) {
         const variant *v = c->row[i].chosen;
-        const char *label = variant_label(p->arena, c, v, ~p->series);
-        int at = 0;
-        while (at < n && strcmp(name[at], label) != 0) at++;
-        if (at == n) name[n++] = label;
         sample y = sample_of(p->arena, v, p->q->split, "", p->q->name);
         figure_series *s = series_of(p, v);
+        const int at = bar_of(p, panel_of(p, v), v);
         if (y.n == 0) continue;
         figure_point_add(p->arena, s, (figure_point){at, y.mean, y.mean - y.half, y.mean + y.half});
         for (int k = 0; k < y.n && y.n < 10; k++)
             figure_dot_add(p->arena, s, at + 0.09 * (k - 0.5 * (y.n - 1)), y.value[k]);
     }
     p->f->kind = FIGURE_BARS;
-    p->f->x_tick = ARENA_NEW(p->arena, figure_tick, n);
-    p->f->n_x_tick = n;
-    for (int i = 0; i < n; i++)
-        p->f->x_tick[i] = (figure_tick){i, name[i][0] ? name[i] : c->record->name};
     return STATUS_OK;
 }
 
-/* Values of an axis at 1, 2, 3 ... */
-static figure_tick *axis_ticks(arena *a, const axis *x) {
-    figure_tick *tick = ARENA_NEW(a, figure_tick, x->n);
-    for (int i = 0; i < x->n; i++)
-        tick[i] =
-            (figure_tick){i + 1, x->numeric ? figure_tick_label(a, x->number[i]) : x->value[i]};
-    return tick;
+/* Value number i of an axis as the label of a tick. */
+static const char *axis_label(arena *a, const axis *x, int i) {
+    return x->numeric ? figure_tick_label(a, x->number[i]) : x->value[i];
 }
 
 /* x across, the series axis upwards, the rest in panels; low carries the value. */
@@ -394,10 +245,15 @@ static status fill_heatmap(plan *p, error *e) {
     }
     const axis *x = p->q->x, *y = &c->record->axis[y_axis];
     p->f->kind = FIGURE_HEATMAP;
-    p->f->x_tick = axis_ticks(p->arena, x);
-    p->f->n_x_tick = x->n;
-    p->f->y_tick = axis_ticks(p->arena, y);
+    for (int i = 0; i < p->f->n; i++) {
+        p->f->panel[i].chance = (double)NAN;
+        for (int k = 0; k < x->n; k++)
+            figure_tick_add(p->arena, &p->f->panel[i], k + 1, axis_label(p->arena, x, k));
+    }
+    p->f->y_tick = ARENA_NEW(p->arena, figure_tick, y->n);
     p->f->n_y_tick = y->n;
+    for (int k = 0; k < y->n; k++)
+        p->f->y_tick[k] = (figure_tick){k + 1, axis_label(p->arena, y, k)};
     p->f->x_label = x->name;
     p->f->y_label = y->name;
     return STATUS_OK;
@@ -414,7 +270,7 @@ static const char t_band[] =
     "dots are single runs.";
 static const char range_band[] =
     "Lines are means over finished seeds, bands the range from lowest to highest seed; a run that "
-    "stopped early keeps its last value.";
+    "stopped before the others keeps its last value.";
 
 static const figure_maker makers[] = {
     {"accuracy_vs_length", fill_slice, t_band},
@@ -451,7 +307,9 @@ static void caption_make(plan *p, const char *band) {
                  failed == 1 ? "run is" : "runs are");
     if (p->f->kind == FIGURE_CURVES)
         text_add(&t,
-                 " Up to %d points per line, each the mean of the values logged since the last.",
+                 " A line ends in a dot where its last seed stopped early. Up to %d points per "
+                 "line, each the mean "
+                 "of the values logged since the last.",
                  CURVE_POINTS);
     p->f->caption = t.s;
 }
@@ -485,17 +343,14 @@ status request_draw(figure_list *out, arena *a, const choice *c, sqlite3 *db, co
                     const char *title, error *e) {
     metric m = metric_find(q->name);
     figure f = {.id = q->id, .title = title, .y_label = m.title, .x_label = ""};
-    const json_t *chance = record_report(c->record, "chance");
-    f.chance = json_is_number(chance) && m.accuracy ? json_number_value(chance) : (double)NAN;
     f.unit_y = m.accuracy;
     plan p = {.arena = a, .choice = c, .db = db, .q = q, .f = &f};
-    split_axes(&p);
+    plan_axes(&p);
     for (int i = 0; i < N_MAKER; i++) {
         if (strcmp(makers[i].kind, q->kind) != 0) continue;
         if (makers[i].fill(&p, e)) return e->code;
         caption_make(&p, makers[i].band);
     }
-    if (f.kind == FIGURE_HEATMAP && f.unit_y) f.chance = (double)NAN;
     if (!anything_drawn(&f)) return STATUS_OK;
     f.log_y = f.kind == FIGURE_CURVES && !m.accuracy;
     figure_fit(&f);

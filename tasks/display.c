@@ -1,5 +1,5 @@
-/* draw.c - see draw.h. */
-#include "tasks/draw.h"
+/* display.c - see display.h. */
+#include "tasks/display.h"
 
 #include <math.h>
 
