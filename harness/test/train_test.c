@@ -15,7 +15,7 @@
 
 /* ---- every heap allocation of this process is counted ----------------------------------------*/
 
-static long allocations;
+static volatile long allocations; /* compilers think that malloc changes nothing */
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 int __sanitizer_install_malloc_and_free_hooks(void (*on_malloc)(const volatile void *, size_t),
