@@ -258,6 +258,33 @@ static void run_interrupted_before_its_first_step_has_done_nothing(void **state)
     arena_free(a);
 }
 
+static void worker_waits_for_one_that_is_still_writing(void **state) {
+    (void)state;
+    arena *a = arena_new();
+    folder f = folder_new();
+    job j = job_of(a, SMALL, &(const char *){""}, 1);
+    int ready[2];
+    char byte = 0;
+    assert_int_equal(pipe(ready), 0);
+    const pid_t holder = fork();
+    if (!holder) {
+        error e = {0};
+        const bool held = journal_open(folder_at(&f, "journal"), j.run[0].run_id, &e) != NULL;
+        if (!held || write(ready[1], &byte, 1) != 1) _exit(1);
+        usleep(300000);
+        _exit(0);
+    }
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    training how = {0};
+    assert_int_equal(train_in(&f, &j, &how), STATUS_OK);
+    int ended;
+    assert_int_equal(waitpid(holder, &ended, WNOHANG), holder); /* it was waited for */
+    assert_true(WIFEXITED(ended) && WEXITSTATUS(ended) == 0);
+    close(ready[0]), close(ready[1]);
+    folder_remove(&f);
+    arena_free(a);
+}
+
 static const char *checkpoint_of(const folder *f, const job *j, int run) {
     return folder_at(f, arena_printf(f->arena, "checkpoint/%s.safetensors", j->run[run].run_id));
 }
@@ -564,6 +591,7 @@ int main(void) {
         cmocka_unit_test(cadence_of_the_log_does_not_reach_the_parameters),
         cmocka_unit_test(interrupted_runs_end_with_the_same_bits),
         cmocka_unit_test(run_interrupted_before_its_first_step_has_done_nothing),
+        cmocka_unit_test(worker_waits_for_one_that_is_still_writing),
         cmocka_unit_test(broken_restore_is_seen),
         cmocka_unit_test(damaged_checkpoint_is_refused_and_the_run_starts_again),
         cmocka_unit_test(planned_memory_is_what_is_allocated),
