@@ -115,6 +115,8 @@ status cli_parse(arena *a, int argc, char **argv, const cli_option *option, int 
                 return error_set(e, STATUS_USAGE, "--%s needs a value: %s.", o->name, o->value);
             value = argv[i];
         }
+        if (value && !*value)
+            return error_set(e, STATUS_USAGE, "--%s is empty; it takes %s.", o->name, o->value);
         if (set(a, o, value, e)) return e->code;
     }
     return STATUS_OK;

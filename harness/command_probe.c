@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { MAX_VOCAB = 1 << 24 };
+
 typedef struct probe {
     const char *tokens, *labels, *weights, *logits, *grads, *save_weights, *device;
     long vocab;
@@ -32,7 +34,8 @@ static status read_spec(probe *p, error *e) {
     for (int i = 0; i < p->set.n; i++) setting[i + 1] = p->set.text[i];
     diag *d = diag_new(p->arena);
     const config *c = config_from_settings(p->arena, catalog_schema(), setting, p->set.n + 1, d);
-    if (!c) return diag_first(d, e);
+    diag_print(d, stderr);
+    if (!c) return e->code = STATUS_USAGE; /* its sentences are printed */
     job j;
     job_bind(&j, p->arena, &c, 1);
     p->spec = j.model;
@@ -73,6 +76,9 @@ static status find_vocab(probe *p, const stored_file *weights, error *e) {
         return error_set(e, STATUS_USAGE,
                          "token %ld does not fit the vocabulary of %ld; give a larger --vocab.",
                          most, vocab);
+    if (vocab > MAX_VOCAB)
+        return error_set(e, STATUS_USAGE, "a vocabulary of %ld is too large; at most %d.", vocab,
+                         MAX_VOCAB);
     p->spec.vocab = (int)vocab;
     p->spec.max_time = p->time;
     return STATUS_OK;

@@ -32,6 +32,14 @@ static status write_report(arena *a, const run_flags *f, const grid *g, error *e
     return s;
 }
 
+static status check_only(const grid *g, const char *only, error *e) {
+    for (int i = 0; i < g->n; i++)
+        if (!only || strstr(g->cell[i].label, only)) return STATUS_OK;
+    return error_set(e, STATUS_USAGE,
+                     "--only %s: no cell has this in its label; labels look like \"%s\".", only,
+                     g->cell[0].label);
+}
+
 static status run_grid(arena *a, const run_flags *f, const grid *g, error *e) {
     const schedule_options options = {.db = f->db,
                                       .device = f->device,
@@ -40,6 +48,7 @@ static status run_grid(arena *a, const run_flags *f, const grid *g, error *e) {
                                       .retry_failed = f->retry != NULL,
                                       .fail_fast = f->fail_fast,
                                       .only = f->only};
+    if (check_only(g, f->only, e)) return e->code;
     if (f->dry_run) return schedule_dry_run(g, &options, e);
     sweep_outcome outcome;
     status s = schedule_run(g, &options, &outcome, e);

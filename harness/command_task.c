@@ -40,6 +40,15 @@ static status find_split(split *out, const char *name, error *e) {
     return error_set(e, STATUS_USAGE, "--split is train, val or test, not %s.", name);
 }
 
+/* Held-out sets have an end; training examples are counted within what a long can hold. */
+static status check_range(const task_set *s, split which, const task_flags *f, error *e) {
+    const long n = which == SPLIT_TRAIN ? 1L << 40 : (long)s->count[which];
+    if (f->index < n && f->count <= n - f->index) return STATUS_OK;
+    return error_set(e, STATUS_USAGE, "--index %ld --count %ld: split %s has %ld examples%s.",
+                     f->index, f->count, split_name[which], n,
+                     which == SPLIT_TRAIN ? " that can be shown" : "; set eval.examples for more");
+}
+
 static void show(const task_set *s, split which, const task_flags *f) {
     arena *a = arena_new();
     task_example x = {ARENA_NEW(a, int, s->time), ARENA_NEW(a, int, s->time),
@@ -55,7 +64,6 @@ static void show(const task_set *s, split which, const task_flags *f) {
         putchar('\n');
     }
     for (long i = f->index; i < f->index + f->count; i++) {
-        if (s->count[which] && (uint64_t)i >= s->count[which] && which != SPLIT_TRAIN) break;
         task_get(s, which, (uint64_t)i, &x);
         printf("\n%s example %ld\n", split_name[which], i);
         if (s->task->show) {
@@ -73,10 +81,6 @@ static void show(const task_set *s, split which, const task_flags *f) {
 static status export(const task_set *s, split which, const task_flags *f, error *e) {
     arena *a = arena_new();
     status result = STATUS_OK;
-    if (which != SPLIT_TRAIN && (uint64_t)(f->index + f->count) > s->count[which])
-        result =
-            error_set(e, STATUS_USAGE, "--count %ld: split %s has %lu examples; set eval.examples.",
-                      f->count, split_name[which], (unsigned long)s->count[which]);
     const long n = f->count * s->time;
     int *ids = ARENA_NEW(a, int, n), *labels = ARENA_NEW(a, int, n);
     for (long i = 0; i < f->count && !result; i++) {
@@ -121,6 +125,7 @@ status command_task(int argc, char **argv, error *e) {
         job_data data;
         job_bind(&j, a, &c, 1);
         s = job_open_data(&data, &j, 0, e);
+        if (!s) s = check_range(data.trained, which, &f, e);
         if (!s && exporting)
             s = export(data.trained, which, &f, e);
         else if (!s)

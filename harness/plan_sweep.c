@@ -124,9 +124,5 @@ status plan_sweep(sweep_plan *out, arena *a, const grid *g, store *s, const back
         p->attempt[p->n] = known.attempts + 1;
         p->cell[p->n++] = cell;
     }
-    if (!out->cells && g->n)
-        return error_set(e, STATUS_USAGE,
-                         "--only %s: no cell has this in its label; labels look like \"%s\".",
-                         options->only, g->cell[0].label);
     return plan_packs(out, b, e);
 }

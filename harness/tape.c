@@ -9,20 +9,26 @@ static status build(model *m, arena *a, const backend *b, const model_spec *spec
     return s ? s : graph_plan(m->g, training, e);
 }
 
-int tape_micro_batch(const model_spec *spec, int time, int batch, bool training) {
-    for (int size = batch; size > 1; size--) {
-        if (batch % size) continue;
-        arena *a = arena_new();
-        model m;
-        error e = {0};
-        status s =
-            build(&m, a, backend_at(0), spec, 1, size, time, training, training, HEAD_LOSS, &e);
-        const bool fits = s == STATUS_OK && m.g->arena_n * sizeof(float) <= CACHE_BYTES;
-        arena_free(a);
-        if (fits) return size;
-        if (s) break; /* the caller builds it again and reports the sentence */
+/* Too large, or not to be built: the caller builds it again and reports the sentence. */
+static bool fits_cache(const model_spec *spec, int time, int batch, bool training) {
+    arena *a = arena_new();
+    model m;
+    error e = {0};
+    bool fits = false;
+    if (!build(&m, a, backend_at(0), spec, 1, batch, time, training, training, HEAD_LOSS, &e)) {
+        /* every replay reads all weights, and in training adds to all gradients */
+        const size_t streamed = (training ? 2 : 1) * m.g->param_n * sizeof(float);
+        fits = m.g->arena_n * sizeof(float) <= (streamed > CACHE_BYTES ? streamed : CACHE_BYTES);
     }
-    return 1;
+    arena_free(a);
+    return fits;
+}
+
+int tape_micro_batch(const model_spec *spec, int time, int batch, bool training) {
+    if (!fits_cache(spec, time, 1, training)) return 1; /* nor does more of it */
+    int size = batch;
+    while (size > 1 && (batch % size || !fits_cache(spec, time, size, training))) size--;
+    return size;
 }
 
 status tape_new(tape *t, const backend *b, const model_spec *spec, int runs, int batch, int time,

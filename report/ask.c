@@ -1,6 +1,6 @@
 /* ask.c - the requests: what is drawn when nobody asked, and what the grid file asks for. See
- * draw.h. */
-#include "draw.h"
+ * request.h. */
+#include "request.h"
 
 #include "metric.h"
 
@@ -8,17 +8,15 @@
 
 /* ---- what is drawn when nobody asked --------------------------------------------------------- */
 
-/* A figure against a fact needs two values of it. */
+/* A figure against a fact needs values that differ by a quarter under one condition: sizes that
+ * differ between tasks, or by a bias, are no axis to look along. */
 static bool fact_varies(const choice *c, const char *fact) {
-    double first = (double)NAN;
-    for (int i = 0; i < c->n_row; i++) {
-        double x = run_fact(c->row[i].chosen->run[0], fact);
-        if (!isfinite(x) || x <= 0) continue;
-        if (isnan(first))
-            first = x;
-        else if (x < first || x > first)
-            return true;
-    }
+    for (int i = 0; i < c->n_row; i++)
+        for (int j = 0; j < c->n_row; j++) {
+            const double x = run_fact(c->row[i].chosen->run[0], fact);
+            const double y = run_fact(c->row[j].chosen->run[0], fact);
+            if (choice_same_block(c, &c->row[i], &c->row[j]) && x > 0 && y >= 1.25 * x) return true;
+        }
     return false;
 }
 
@@ -73,7 +71,8 @@ static status draw_axes(const asker *k, const char *what, bool *any_line, error 
     return STATUS_OK;
 }
 
-/* What the search saw: a choice at the edge of its range is the first thing a reader must spot. */
+/* One figure for each searched axis. A choice at the edge of its range is the first thing a reader
+ * must spot, and it can be at the edge of any of them. */
 static status draw_search(const asker *k, error *e) {
     const record *r = k->choice->record;
     for (int i = 0; i < r->n_axis; i++) {

@@ -1,4 +1,7 @@
-/* choice.c - see choice.h. */
+/* choice.c - see choice.h.
+ *
+ * Searches are linear: there are as many variants as rows in a table for people, and the order in
+ * which they are found is the order of the grid, which a hash table would not keep. */
 #include "choice.h"
 
 #include "metric.h"

@@ -1,6 +1,8 @@
 /* compose.c - what a report says, and in which order. See document.h.
  *
- * No dates, no folders: the same database gives the same text. */
+ * No dates, no folders: the same database gives the same text. The order is that of a reader's
+ * questions: what came out, how it looks, what was compared with what, on which machine, and last
+ * the list that allows to check it all. */
 #include "document.h"
 
 #include "metric.h"
@@ -106,7 +108,7 @@ static void compose_lead(document *d, const char *s) {
         } else {
             ARENA_GROW(a, d->lead, d->n_lead, d->cap_lead);
             d->lead[d->n_lead++] = (lead_item){term ? arena_printf(a, "%.*s", term, line) : NULL,
-                                               term ? line + term + 2 : line};
+                                               term ? text_capital(a, line + term + 2) : line};
             open = true;
         }
     }

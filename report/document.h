@@ -1,6 +1,6 @@
 /* document.h - a report as a list of blocks: composed once, written as HTML and as Markdown. */
 #pragma once
-#include "draw.h"
+#include "request.h"
 #include "table.h"
 
 typedef enum block_kind {

@@ -1,4 +1,7 @@
-/* figure.c - building a figure: points, ranges. Writing is in plot.c. See figure.h. */
+/* figure.c - building a figure: points, ranges. Writing is in plot.c. See figure.h.
+ *
+ * Ranges are fixed here and given to gnuplot, never left to it: its automatic ranges differ between
+ * panels, round to ticks and change with its version. */
 #include "figure.h"
 
 #include <math.h>

@@ -1,4 +1,6 @@
-/* listing.c - the tables that are lists: published numbers, runs, axes. See tabulate.h. */
+/* listing.c - the tables that are lists: published numbers, runs, axes. See tabulate.h.
+ *
+ * Nothing is averaged or left out here: these tables are what a reader checks the others with. */
 #include "tabulate.h"
 
 #include "metric.h"
@@ -148,12 +150,12 @@ table *tabulate_axes(arena *a, const choice *c) {
         text list = text_new(a);
         for (int k = 0; k < x->n; k++) text_add(&list, "%s%s", k ? ", " : "", x->value[k]);
         cell[0] = cell_text(x->key);
-        cell[1] = cell_text(x->seed        ? "seed (replication)"
-                            : x->over      ? "searched, chosen on val"
-                            : x->partial   ? "compared, where it exists"
-                            : x->n == 1    ? "fixed"
-                            : x->task_side ? "condition"
-                                           : "compared");
+        cell[1] = cell_text(x->seed   ? "seed (replication)"
+                            : x->over ? "searched, chosen on val"
+                            : x->n == 1 && !x->partial
+                                ? "fixed"
+                                : arena_printf(a, "%s%s", x->task_side ? "condition" : "compared",
+                                               x->partial ? ", where it exists" : ""));
         cell[2] = cell_number(a, x->n, NULL);
         cell[3] = cell_text(list.s);
     }

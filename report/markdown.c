@@ -1,4 +1,7 @@
-/* markdown.c - a document as GitHub-flavoured Markdown; figures are linked. See document.h. */
+/* markdown.c - a document as GitHub-flavoured Markdown. See document.h.
+ *
+ * Figures are linked, not inlined: Markdown is read in a repository beside its files, and most
+ * readers strip svg from the text. */
 #include "document.h"
 
 /* A fence longer than any run of back-quotes in the text. */

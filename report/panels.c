@@ -5,7 +5,12 @@
 
 #include <math.h>
 
-enum { MAX_SERIES = 6, MAX_TICKS = 14 };
+enum {
+    MAX_SERIES = 6, /* lines that a reader can tell apart */
+    MAX_TICKS = 14,
+    MAX_FREE = 12,
+    MAX_ALL_PANELS = 1000,
+};
 
 bool plan_has_bars(const plan *p) { return strcmp(p->q->kind, "bars") == 0; }
 
@@ -18,49 +23,72 @@ static unsigned long shown_bits(const choice *c) {
     return bits;
 }
 
-/* Distinct combinations of the axes of `bits` among the rows. */
-static int combinations(const choice *c, unsigned long bits) {
+/* Do rows i and j agree in the axes of `bits`? */
+static bool rows_agree(const choice *c, int i, int j, unsigned long bits) {
+    for (int x = 0; x < c->record->n_axis; x++)
+        if (bits >> x & 1 && c->row[i].chosen->value[x] != c->row[j].chosen->value[x]) return false;
+    return true;
+}
+
+/* Distinct combinations of the axes of `bits` among the rows, counted up to `most` + 1: nobody
+ * asks how many more. O(n_row * most). */
+static int combinations(arena *a, const choice *c, unsigned long bits, int most) {
+    int *first = ARENA_NEW(a, int, most + 1); /* row that stands for each */
     int n = 0;
-    for (int i = 0; i < c->n_row; i++) {
-        bool seen = false;
-        for (int j = 0; j < i && !seen; j++) {
-            seen = true;
-            for (int x = 0; x < c->record->n_axis; x++)
-                if (bits >> x & 1 && c->row[i].chosen->value[x] != c->row[j].chosen->value[x])
-                    seen = false;
-        }
-        n += !seen;
+    for (int i = 0; i < c->n_row && n <= most; i++) {
+        int k = 0;
+        while (k < n && !rows_agree(c, i, first[k], bits)) k++;
+        if (k == n) first[n++] = i;
     }
     return n;
 }
 
 bool is_mixer(const axis *x) { return strcmp(x->key, "model.mixer") == 0; }
 
+/* Which of the axes of `free` become panels so that the series of one panel can be told apart: the
+ * set that makes the fewest panels, 0 where none does. All sets of up to 2^MAX_FREE are tried. */
+static unsigned long fewest_panels(const plan *p, unsigned long all, unsigned long free_axes) {
+    const choice *c = p->choice;
+    unsigned long axis_of[MAX_FREE], best = 0;
+    int n = 0, fewest = MAX_ALL_PANELS + 1;
+    for (int k = 0; k < c->n_shown && n < MAX_FREE; k++)
+        if (free_axes >> c->shown[k] & 1) axis_of[n++] = AXIS_BIT(c->shown[k]);
+    for (unsigned set = 0; set < 1u << n; set++) {
+        unsigned long moved = 0;
+        for (int k = 0; k < n; k++)
+            if (set >> k & 1) moved |= axis_of[k];
+        if (combinations(p->arena, c, all & ~p->panel & ~moved, MAX_SERIES) > MAX_SERIES) continue;
+        const int panels = combinations(p->arena, c, p->panel | moved, fewest);
+        if (panels >= fewest) continue;
+        fewest = panels;
+        best = moved;
+    }
+    return best;
+}
+
 /* Conditions are panels as far as one figure holds them; the task is one in any case, as nothing
- * compares across tasks. Panels then take further axes, fewest values first, until the series of
- * one panel can be told apart. */
+ * compares across tasks. Where the series are still too many, further conditions become panels, and
+ * only then settings of the methods. */
 static void split_by_default(plan *p, unsigned long all) {
     const choice *c = p->choice;
-    unsigned long conditions = 0, task = 0;
-    for (int k = 0; k < c->n_block; k++) {
+    unsigned long conditions = 0, block = 0, task = 0, mixer = 0;
+    for (int k = 0; k < c->n_shown; k++) {
         const axis *x = &c->record->axis[c->shown[k]];
-        if (x->task_side || plan_has_bars(p)) conditions |= AXIS_BIT(c->shown[k]) & all;
-        if (strcmp(x->key, "task.name") == 0) task = AXIS_BIT(c->shown[k]) & all;
+        const unsigned long bit = AXIS_BIT(c->shown[k]) & all;
+        if (k < c->n_block) block |= bit;
+        if (k < c->n_block && (x->task_side || plan_has_bars(p))) conditions |= bit;
+        if (strcmp(x->key, "task.name") == 0) task = bit;
+        if (is_mixer(x)) mixer = bit;
     }
-    bool fit = combinations(c, conditions) <= MAX_PANELS || plan_has_bars(p);
+    const bool fit =
+        plan_has_bars(p) || combinations(p->arena, c, conditions, MAX_PANELS) <= MAX_PANELS;
     p->panel = fit ? conditions : task;
-    p->series = all & ~p->panel;
-    while (!plan_has_bars(p) && combinations(c, p->series) > MAX_SERIES) {
-        int best = -1;
-        for (int k = 0; k < c->n_shown; k++) {
-            const axis *x = &c->record->axis[c->shown[k]];
-            if (!(p->series >> c->shown[k] & 1) || is_mixer(x)) continue;
-            if (best < 0 || x->n < c->record->axis[best].n) best = c->shown[k];
-        }
-        if (best < 0 || p->series == AXIS_BIT(best)) break;
-        p->series &= ~AXIS_BIT(best);
-        p->panel |= AXIS_BIT(best);
+    if (!plan_has_bars(p) && combinations(p->arena, c, all & ~p->panel, MAX_SERIES) > MAX_SERIES) {
+        unsigned long moved = fewest_panels(p, all, block & ~p->panel);
+        if (!moved) moved = fewest_panels(p, all, all & ~mixer & ~p->panel);
+        p->panel |= moved;
     }
+    p->series = all & ~p->panel;
 }
 
 void plan_axes(plan *p) {

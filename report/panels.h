@@ -1,10 +1,10 @@
-/* panels.h - which rows stand in which panel and series of a figure. Internal to draw.c and
+/* panels.h - which rows stand in which panel and series of a figure. Internal to request.c and
  * panels.c.
  *
  * Conditions are panels, methods are series: a reader compares what stands in one frame. Panels are
  * made as rows ask for them, so a panel or series without any data does not exist. */
 #pragma once
-#include "draw.h"
+#include "request.h"
 
 enum { MAX_PANELS = 6 }; /* of one file */
 

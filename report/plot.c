@@ -3,159 +3,11 @@
  * Every figure is a multiplot of panels with margins fixed in screen units and a legend strip below
  * that is a plot of its own, so nothing can overlap and all panels are equally large. The same
  * commands draw svg, png and pdf in a loop over terminals. */
-#include "figure.h"
+#include "layout.h"
 
 #include <math.h>
 
 static const char font[] = "Liberation Sans";
-
-enum {
-    MAX_LEGEND = 40,
-    LETTER = 8, /* pixels of a letter, on the safe side: text is never measured */
-    LINE = 17,  /* pixels from one line of text to the next */
-    MAX_TITLE_LINES = 2,
-};
-
-typedef struct layout {
-    int columns, rows, width, height; /* of the figure, in pixels of the svg */
-    int panel_width, panel_height;    /* of the plotting area */
-    int left, gap, right;             /* margins of the figure, and between two panels */
-    int top, bottom;                  /* margins of a row of panels */
-    int legend, legend_columns, legend_width;
-    bool turned; /* names of bars do not fit side by side */
-} layout;
-
-/* The level of guessing is a line of the legend, as its name has no safe place beside the data. */
-static const figure_series chance_series = {.title = "chance",
-                                            .look = {.colour = "#888888", .dash = 3}};
-
-/* Series of all panels without repetition, for the legend. */
-static int legend_series(const figure_series **out, const figure *f, int max) {
-    int n = 0;
-    bool chance = false;
-    for (int p = 0; p < f->n; p++) {
-        chance |= !isnan(f->panel[p].chance);
-        for (int s = 0; s < f->panel[p].n; s++) {
-            const figure_series *series = &f->panel[p].series[s];
-            bool seen = !series->title[0];
-            for (int k = 0; k < n; k++) seen |= strcmp(out[k]->title, series->title) == 0;
-            if (!seen && n < max) out[n++] = series;
-        }
-    }
-    if (f->kind == FIGURE_BARS) n = 0; /* they stand over their names */
-    if (chance && n < max) out[n++] = &chance_series;
-    return n == 1 && !chance ? 0 : n;
-}
-
-/* Columns of the longest label. */
-static int widest_tick(const figure_tick *tick, int n) {
-    int widest = 1;
-    for (int i = 0; i < n; i++)
-        if (text_width(tick[i].label) > widest) widest = text_width(tick[i].label);
-    return widest;
-}
-
-/* The part of "cat, width = 3" up to the next comma; advances *s behind it. NULL at the end. */
-static const char *next_line(arena *a, const char **s) {
-    if (!**s) return NULL;
-    const char *comma = strstr(*s, ", ");
-    const char *line = comma ? arena_printf(a, "%.*s", (int)(comma - *s), *s) : *s;
-    *s = comma ? comma + 2 : *s + strlen(*s);
-    return line;
-}
-
-/* Lines and columns of the names of bars when each stands in lines of its own. */
-static void name_size(arena *a, const figure *f, int *lines, int *widest) {
-    *lines = *widest = 1;
-    for (int p = 0; p < f->n; p++)
-        for (int i = 0; i < f->panel[p].n_x_tick; i++) {
-            int n = 0;
-            const char *rest = f->panel[p].x_tick[i].label;
-            for (const char *line; (line = next_line(a, &rest)); n++)
-                if (text_width(line) > *widest) *widest = text_width(line);
-            if (n > *lines) *lines = n;
-        }
-}
-
-/* A panel's title in at most two lines, broken at a comma where it can be, then cut. */
-static int title_lines(const char *line[MAX_TITLE_LINES], arena *a, const char *title, int width) {
-    const int most = width / LETTER;
-    line[0] = title;
-    if (!title[0]) return 0;
-    if (text_width(title) <= most) return 1;
-    const char *at = NULL;
-    for (const char *comma = title; (comma = strstr(comma, ", ")); comma += 2)
-        if (comma - title < most) at = comma;
-    if (at) line[0] = arena_printf(a, "%.*s,", (int)(at - title), title);
-    line[0] = text_short(a, line[0], most);
-    line[1] = at ? text_short(a, at + 2, most) : NULL;
-    return at ? 2 : 1;
-}
-
-enum { TURNED_LETTERS = 32 }; /* of the name of a bar that is turned */
-
-/* Room under the panels for the names of bars, beside each other or turned. */
-static void layout_bars(layout *l, arena *a, const figure *f) {
-    int lines, widest, most = 1, longest = 1;
-    name_size(a, f, &lines, &widest);
-    for (int p = 0; p < f->n; p++) {
-        const int n = f->panel[p].n_x_tick, w = widest_tick(f->panel[p].x_tick, n);
-        most = n > most ? n : most;
-        longest = w > longest ? w : longest;
-    }
-    longest = longest < TURNED_LETTERS ? longest : TURNED_LETTERS;
-    l->turned = widest * LETTER * most > l->panel_width;
-    l->bottom = l->turned ? 30 + 6 * longest : 24 + lines * LINE;
-    /* Turned names of the first bars reach out to the left. */
-    if (l->turned && l->left < 6 * longest) l->left = 6 * longest;
-}
-
-/* Places in pixels. All panels are equally large, whatever stands around them. */
-static layout layout_of(arena *a, const figure *f) {
-    const figure_series *series[MAX_LEGEND];
-    const char *line[MAX_TITLE_LINES];
-    int n = legend_series(series, f, MAX_LEGEND), widest = 1, titles = 0;
-    for (int i = 0; i < n; i++)
-        if (text_width(series[i]->title) > widest) widest = text_width(series[i]->title);
-    layout l = {.columns = f->n < 3 ? f->n : f->n == 4 ? 2 : 3, .left = 64, .gap = 30, .right = 20};
-    l.rows = (f->n + l.columns - 1) / l.columns;
-    l.panel_width = l.columns == 1 ? 540 : l.columns == 2 ? 370 : 270;
-    l.panel_height = l.columns == 1 ? 310 : l.columns == 2 ? 240 : 210;
-    for (int p = 0; p < f->n; p++) {
-        const int lines = title_lines(line, a, f->panel[p].title, l.panel_width);
-        titles = lines > titles ? lines : titles;
-    }
-    l.top = 12 + titles * LINE + (titles ? 4 : 0) + (f->mark_label ? 18 : 0);
-    l.bottom = 62;
-    if (f->kind == FIGURE_HEATMAP) l.left = 50 + LETTER * widest_tick(f->y_tick, f->n_y_tick);
-    if (f->kind == FIGURE_BARS) layout_bars(&l, a, f);
-    l.width = l.left + l.columns * l.panel_width + (l.columns - 1) * l.gap + l.right;
-    if (n && f->kind != FIGURE_HEATMAP) {
-        l.legend_width = 66 + LETTER * widest;
-        l.legend_columns = (l.width - 10) / l.legend_width;
-        if (l.legend_columns < 1) l.legend_columns = 1;
-        if (l.legend_columns > n) l.legend_columns = n;
-        l.legend = 10 + 20 * ((n + l.legend_columns - 1) / l.legend_columns);
-    }
-    l.height = l.rows * (l.top + l.panel_height + l.bottom) + l.legend;
-    return l;
-}
-
-/* Left and upper edge of panel p's plotting area. */
-static int panel_x(const layout *l, int p) {
-    return l->left + p % l->columns * (l->panel_width + l->gap);
-}
-static int panel_y(const layout *l, int p) {
-    return p / l->columns * (l->top + l->panel_height + l->bottom) + l->top;
-}
-
-/* Pixels from the left edge of a panel to the value v of its x axis. */
-static double panel_place(const figure *f, const layout *l, int p, double v) {
-    const double from = f->panel[p].x_low, to = f->panel[p].x_high;
-    const double share =
-        f->x_scale == SCALE_LINEAR ? (v - from) / (to - from) : log(v / from) / log(to / from);
-    return share * l->panel_width;
-}
 
 /* ---- data ------------------------------------------------------------------------------------ */
 
@@ -202,7 +54,7 @@ static const char *data_text(arena *a, const figure *f) {
 
 /* Explicit ticks of axis "x" or "y". */
 static void put_ticks(text *t, const char *which, const figure_tick *tick, int n, bool turned) {
-    text_add(t, "  set %stics %s(", which, turned ? "rotate by 40 right " : "");
+    text_add(t, "  set %stics nomirror %s(", which, turned ? "rotate by 40 right " : "");
     for (int i = 0; i < n; i++) {
         text_put(t, i ? ", " : "");
         /* gnuplot takes a tick label as a printf format. */
@@ -343,10 +195,37 @@ static bool has_band(const figure_series *s) {
     return false;
 }
 
-/* Line and marker of a series, as gnuplot options. */
-static void put_look(text *t, const style *look, const figure *f) {
-    text_add(t, "lc rgb '%s' dt %d lw 1.6", look->colour, look->dash);
-    if (f->kind != FIGURE_CURVES) text_add(t, " pt %d ps 0.85", look->marker);
+/* The last step of the longest curve of a panel. */
+static double last_step(const figure_panel *panel) {
+    double last = 0;
+    for (int s = 0; s < panel->n; s++)
+        if (panel->series[s].n) last = fmax(last, panel->series[s].point[panel->series[s].n - 1].x);
+    return last;
+}
+
+/* The line of series s, and its markers: open ones are blank inside, so that they read as open on
+ * top of lines and single runs. A curve that stops early ends in a dot, as it is not cut off. */
+static void put_line(text *t, const figure *f, const figure_panel *panel, int s, int block) {
+    const figure_series *series = &panel->series[s];
+    const style *look = &series->look;
+    text_add(t, "    dat index %d using 1:2 with lines lc rgb '%s' dt %d lw 1.6 notitle", block,
+             look->colour, look->dash);
+    if (f->kind == FIGURE_CURVES) {
+        if (series->n && series->point[series->n - 1].x < last_step(panel))
+            text_add(t,
+                     ", \\\n    dat index %d every ::%d using 1:2 with points pt 7 ps 0.5 lc rgb "
+                     "'%s' notitle",
+                     block, series->n - 1, look->colour);
+        return;
+    }
+    if (look->marker % 2 == 0)
+        text_add(t,
+                 ", \\\n    dat index %d using 1:2 with points pt %d ps 0.85 lc rgb '#fefefe' "
+                 "notitle",
+                 block, look->marker + 1);
+    text_add(
+        t, ", \\\n    dat index %d using 1:2 with points pt %d ps 0.85 lc rgb '%s' lw 1.6 notitle",
+        block, look->marker, look->colour);
 }
 
 /* Lines with bands, or single points with whiskers. */
@@ -377,10 +256,8 @@ static void put_lines(text *t, const figure *f, const figure_panel *panel, int b
                      "\\\n",
                      block + 2 * s + 1, panel->series[s].look.colour);
     for (int s = 0; s < panel->n; s++) {
-        text_add(t, "    dat index %d using 1:2 with %s ", block + 2 * s,
-                 f->kind == FIGURE_CURVES ? "lines" : "linespoints");
-        put_look(t, &panel->series[s].look, f);
-        text_add(t, " notitle%s\n", s + 1 < panel->n ? ", \\" : "");
+        put_line(t, f, panel, s, block + 2 * s);
+        text_put(t, s + 1 < panel->n ? ", \\\n" : "\n");
     }
 }
 
@@ -445,11 +322,20 @@ static void put_legend(text *t, const figure *f, const layout *l) {
         int x = left + i % l->legend_columns * l->legend_width;
         int y = l->height - l->legend + 10 + 20 * (i / l->legend_columns);
         double w = l->width, h = 1 - (double)y / l->height;
+        /* gnuplot's svg joins lines of one colour and keeps the dashes of the first: a line of
+         * another colour and no length keeps them apart. */
         if (f->kind != FIGURE_POINTS || !look->marker)
             text_add(t,
                      "  set arrow %d from screen %.5f,%.5f to screen %.5f,%.5f nohead lc rgb '%s' "
-                     "dt %d lw 1.6 front\n",
-                     100 + i, x / w, h, (x + 34) / w, h, look->colour, look->dash);
+                     "dt %d lw 1.6 front\n  set arrow %d from screen %.5f,%.5f to screen "
+                     "%.5f,%.5f nohead lc rgb '#fefefe' lw 0.1 front\n",
+                     100 + 2 * i, x / w, h, (x + 34) / w, h, look->colour, look->dash, 101 + 2 * i,
+                     x / w, h, x / w, h);
+        if (f->kind != FIGURE_CURVES && look->marker && look->marker % 2 == 0)
+            text_add(
+                t,
+                "  set label '' at screen %.5f,%.5f point pt %d ps 0.85 lc rgb '#fefefe' front\n",
+                (x + 17) / w, h, look->marker + 1);
         if (f->kind != FIGURE_CURVES && look->marker)
             text_add(t,
                      "  set label '' at screen %.5f,%.5f point pt %d ps 0.85 lc rgb '%s' front\n",
@@ -474,12 +360,12 @@ static const char *script_text(arena *a, const figure *f, const layout *l, unsig
                  "  set style fill transparent solid 0.14 noborder\n",
                  map ? 0 : 3);
         text_put(&t,
-                 map ? "  unset grid\n" : "  set grid ytics lc rgb '#d8d8d8' lw 0.5 dt 1 back\n");
+                 map ? "  unset grid\n" : "  set grid ytics lc rgb '#d8d8d8' lw 0.8 dt 1 back\n");
         if (f->x_scale != SCALE_LINEAR)
             text_add(&t, "  set logscale x %d; unset mxtics\n", f->x_scale == SCALE_LOG2 ? 2 : 10);
         if (f->log_y) text_put(&t, "  set logscale y 10\n");
         /* All panels have one y axis: its numbers stand at the left ones only. */
-        text_add(&t, "  set format y '%s'\n", p % l->columns ? "" : "%g");
+        text_add(&t, "  set format x '%%g'; set format y '%s'\n", p % l->columns ? "" : "%g");
         text_add(&t, "  set xrange [%.9g:%.9g]\n", f->panel[p].x_low, f->panel[p].x_high);
         if (map)
             text_add(&t, "  set yrange [0.5:%d.5]\n", f->n_y_tick);

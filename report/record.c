@@ -1,4 +1,8 @@
-/* record.c - see record.h. */
+/* record.c - see record.h.
+ *
+ * Every query has an ORDER BY that ends in a unique key, so that the order of rows, and with it the
+ * bytes of a report, do not depend on how SQLite plans. Values that are NULL or flagged as not
+ * finite become NAN or infinite here and are treated as missing everywhere else. */
 #include "record.h"
 
 #include "text.h"

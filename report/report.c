@@ -1,4 +1,7 @@
-/* report.c - see report.h. */
+/* report.c - see report.h.
+ *
+ * The order is what can be lost least: tables are written before figures, which need a program that
+ * may be missing, and the page last, as it holds both. */
 #include "report.h"
 
 #include "document.h"

@@ -1,4 +1,7 @@
-/* slices.c - see slices.h. */
+/* slices.c - see slices.h.
+ *
+ * A slice is known by its name in the database ("length=64"), not by the task that made it, so a
+ * new task needs no line here. */
 #include "slices.h"
 
 #include "metric.h"

@@ -1,4 +1,7 @@
-/* style.c - see style.h. */
+/* style.c - see style.h.
+ *
+ * Looks are fixed by name and not dealt out by order, because readers compare figures of different
+ * experiments: attention is black in all of them. */
 #include "style.h"
 
 #define BLACK     "#000000"

@@ -20,6 +20,7 @@ const char *svg_clean(arena *a, const char *svg, const char *id) {
         {"\"black\"", "\"currentColor\""},
         {"'black'", "'currentColor'"},
         {"rgb(  0,   0,   0)", "currentColor"},
+        {"rgb(254, 254, 254)", "var(--bg,#fff)"},
         {"'rgb(216, 216, 216)'", "'#808080' stroke-opacity='0.35'"},
         {"font-family=\"Liberation Sans\"",
          "font-family=\"Liberation Sans, Helvetica, Arial, sans-serif\""},

@@ -1,4 +1,7 @@
-/* table.c - see table.h. */
+/* table.c - see table.h.
+ *
+ * One function for each format and no common walk: the formats differ in all that matters (rules,
+ * alignment, what a number is), and a reader who fixes LaTeX must not break CSV. */
 #include "table.h"
 
 #include "stats.h"

@@ -1,4 +1,7 @@
-/* tabulate.c - see tabulate.h. */
+/* tabulate.c - see tabulate.h.
+ *
+ * A table says in its caption all that is needed to judge it alone, as tables are cut out of
+ * reports: what was averaged, what the interval is, what is missing, and how rows were chosen. */
 #include "tabulate.h"
 
 #include "metric.h"

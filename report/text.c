@@ -1,4 +1,8 @@
-/* text.c - see text.h. */
+/* text.c - see text.h.
+ *
+ * Escapes are tables of what to replace, longest use first, searched at every byte: a report is a
+ * few hundred kilobytes, and a table is checked by reading it. All characters of a table are whole
+ * UTF-8 sequences, so bytes can be compared without decoding. */
 #include "text.h"
 
 #include <errno.h>

@@ -235,10 +235,26 @@ static void interrupted_runs_end_with_the_same_bits(void **state) {
     (void)state;
     arena *a = arena_new();
     const char *undisturbed = hash_of(a, RESUMED, pair, 2, NULL);
-    static const long points[][2] = {{20, 0}, {60, 0}, {101, 0}, {180, 0}, {37, 55}, {20, 20}};
+    static const long points[][2] = {{100, 0}, {141, 0},   {202, 0},
+                                     {333, 0}, {150, 171}, {120, 120}};
     for (size_t i = 0; i < sizeof points / sizeof *points; i++)
         assert_string_equal(hash_interrupted(a, points[i], 1 + (points[i][1] > 0), NULL, NULL),
                             undisturbed);
+    arena_free(a);
+}
+
+static void run_interrupted_before_its_first_step_has_done_nothing(void **state) {
+    (void)state;
+    arena *a = arena_new();
+    folder f = folder_new();
+    job j = job_of(a, RESUMED, pair, 2);
+    training how = {.interrupt_at = 1};
+    assert_int_equal(train_in(&f, &j, &how), STATUS_INTERRUPTED);
+    assert_int_equal(access(folder_at(&f, "journal"), F_OK), -1);
+    how = (training){0};
+    assert_int_equal(train_in(&f, &j, &how), STATUS_OK);
+    assert_string_equal(results_hash(&f), hash_of(a, RESUMED, pair, 2, NULL));
+    folder_remove(&f);
     arena_free(a);
 }
 
@@ -263,7 +279,7 @@ static void broken_restore_is_seen(void **state) {
     (void)state;
     arena *a = arena_new();
     const char *undisturbed = hash_of(a, RESUMED, pair, 2, NULL), *message;
-    const long at = 60;
+    const long at = 160;
     assert_string_not_equal(hash_interrupted(a, &at, 1, forget_first, &message), undisturbed);
     assert_string_equal(message, ""); /* the file itself was in order */
     assert_string_not_equal(hash_interrupted(a, &at, 1, forget_second, &message), undisturbed);
@@ -320,7 +336,7 @@ static void damaged_checkpoint_is_refused_and_the_run_starts_again(void **state)
         {lose, ""},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        const long at = 60;
+        const long at = 160;
         const char *message;
         assert_string_equal(hash_interrupted(a, &at, 1, cases[i].damage, &message), undisturbed);
         if (!strstr(message, cases[i].sentence)) fail_msg("case %zu: %s", i, message);
@@ -546,6 +562,7 @@ int main(void) {
         cmocka_unit_test(run_id_covers_results_and_nothing_else),
         cmocka_unit_test(cadence_of_the_log_does_not_reach_the_parameters),
         cmocka_unit_test(interrupted_runs_end_with_the_same_bits),
+        cmocka_unit_test(run_interrupted_before_its_first_step_has_done_nothing),
         cmocka_unit_test(broken_restore_is_seen),
         cmocka_unit_test(damaged_checkpoint_is_refused_and_the_run_starts_again),
         cmocka_unit_test(planned_memory_is_what_is_allocated),

@@ -61,21 +61,22 @@ static void find_lifetimes(graph *g) {
     }
 }
 
-static size_t place(span *s, int n) {
+/* Lowest free place for each span in turn, by one walk over those placed before, in order of place.
+ * by_place: scratch for n pointers. */
+static size_t place(span *s, const span **by_place, int n) {
     size_t top = 0;
     for (int i = 0; i < n; i++) {
         size_t at = 0;
-        for (bool moved = true; moved;) {
-            moved = false;
-            for (int j = 0; j < i; j++) {
-                bool together = s[i].first <= s[j].last && s[j].first <= s[i].last;
-                if (together && at < *s[j].at + s[j].n && *s[j].at < at + s[i].n) {
-                    at = *s[j].at + s[j].n;
-                    moved = true;
-                }
-            }
+        for (int j = 0; j < i; j++) {
+            const span *o = by_place[j];
+            if (s[i].first > o->last || o->first > s[i].last) continue; /* never at one time */
+            if (*o->at >= at + s[i].n) break; /* it fits below this one and all further ones */
+            if (*o->at + o->n > at) at = *o->at + o->n;
         }
         *s[i].at = at;
+        int j = i;
+        for (; j > 0 && *by_place[j - 1]->at > at; j--) by_place[j] = by_place[j - 1];
+        by_place[j] = &s[i];
         if (at + s[i].n > top) top = at + s[i].n;
     }
     return top;
@@ -105,7 +106,7 @@ status graph_plan(graph *g, bool training, error *e) {
     g->work_n = 0;
     for (int i = 0; i < g->n_node; i++)
         if (g->node[i].work_n > g->work_n) g->work_n = g->node[i].work_n;
-    g->arena_n = place(spans, n) + g->work_n;
+    g->arena_n = place(spans, ARENA_NEW(g->arena, const span *, n), n) + g->work_n;
     g->naive_n += g->work_n;
     return STATUS_OK;
 }

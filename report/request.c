@@ -1,4 +1,4 @@
-/* draw.c - one figure from one request; see draw.h.
+/* request.c - one figure from one request; see request.h.
  *
  * Every figure is filled the same way: each row (or searched variant) belongs to one series of one
  * panel (panels.c) and adds its points there. */
@@ -306,11 +306,11 @@ static void caption_make(plan *p, const char *band) {
         text_add(&t, " %d failed or diverged %s left out.", failed,
                  failed == 1 ? "run is" : "runs are");
     if (p->f->kind == FIGURE_CURVES)
-        text_add(
-            &t,
-            " A line ends where its last seed stopped. Up to %d points per line, each the mean "
-            "of the values logged since the last.",
-            CURVE_POINTS);
+        text_add(&t,
+                 " A line ends in a dot where its last seed stopped early. Up to %d points per "
+                 "line, each the mean "
+                 "of the values logged since the last.",
+                 CURVE_POINTS);
     p->f->caption = t.s;
 }
 

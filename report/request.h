@@ -1,8 +1,8 @@
-/* draw.h - which figures a report has, and what stands in them.
+/* request.h - which figures a report has, and what stands in them.
  *
  * Asked for in the grid file (report: {figures: [{kind, x, y, series, panel}]}), or by default what
- * the data allow (ask.c). draw.c fills one figure from one request. Adding a kind: one function in
- * draw.c that fills panels, one line in its table. */
+ * the data allow (ask.c). request.c fills one figure from one request. Adding a kind: one function
+ * in request.c that fills panels, one line in its table. */
 #pragma once
 #include "choice.h"
 #include "figure.h"
