@@ -1,7 +1,7 @@
 /* command_bench.c - mixgrid bench: training speed of the reference models on this machine.
  *
  * Reference model: 2 layers, pre-norm LayerNorm, learned positions, biases, GELU ffn of 4 d, tied
- * head, batch 64, labels on a quarter of the positions; cat adds depthwise convolutions of width 4
+ * head, labels on a quarter of the positions or on all; cat adds depthwise convolutions of width 4
  * with bias on q, k, v. GFLOP count 3 x forward, attention over the full T x T. */
 #include "bench_model.h"
 #include "catalog.h"
@@ -15,25 +15,47 @@
 
 typedef struct shape {
     const char *mixer;
-    int d_model, time, vocab;
+    int d_model, time, vocab, heads, batch;
+    bool full; /* labels on all positions instead of a quarter */
 } shape;
 
 static const shape shapes[] = {
-    {"attention", 64, 64, 256},   {"attention", 64, 256, 256},   {"attention", 64, 64, 8192},
-    {"attention", 64, 256, 8192}, {"attention", 128, 64, 256},   {"attention", 128, 256, 256},
-    {"attention", 128, 64, 8192}, {"attention", 128, 256, 8192}, {"cat", 64, 64, 256},
-    {"cat", 64, 256, 256},        {"cat", 64, 64, 8192},         {"cat", 64, 256, 8192},
-    {"cat", 128, 64, 256},        {"cat", 128, 256, 256},        {"cat", 128, 64, 8192},
-    {"cat", 128, 256, 8192},
+    {"attention", 64, 64, 256, 1, 64},
+    {"attention", 64, 256, 256, 1, 64},
+    {"attention", 64, 64, 8192, 1, 64},
+    {"attention", 64, 256, 8192, 1, 64},
+    {"attention", 128, 64, 256, 1, 64},
+    {"attention", 128, 256, 256, 1, 64},
+    {"attention", 128, 64, 8192, 1, 64},
+    {"attention", 128, 256, 8192, 1, 64},
+    {"attention", 64, 256, 256, 4, 64, .full = true},
+    {"attention", 128, 256, 256, 4, 64, .full = true},
+    {"cat", 32, 32, 256, 1, 32},
+    {"cat", 64, 64, 256, 1, 64},
+    {"cat", 64, 256, 256, 1, 64},
+    {"cat", 64, 64, 8192, 1, 64},
+    {"cat", 64, 64, 8192, 1, 64, .full = true},
+    {"cat", 64, 256, 8192, 1, 64},
+    {"cat", 128, 64, 256, 1, 64},
+    {"cat", 128, 256, 256, 1, 64},
+    {"cat", 128, 64, 8192, 1, 64},
+    {"cat", 128, 256, 8192, 1, 64},
 };
 
-static status read_job(job *j, arena *a, const shape *s, long batch, long threads, error *e) {
+/* "cat d64 T256 V8192 H1 B64 quarter": what --only looks at and the database keeps. */
+static const char *shape_text(arena *a, const shape *s) {
+    return arena_printf(a, "%s d%d T%d V%d H%d B%d %s", s->mixer, s->d_model, s->time, s->vocab,
+                        s->heads, s->batch, s->full ? "full" : "quarter");
+}
+
+static status read_job(job *j, arena *a, const shape *s, long threads, error *e) {
     const char *setting[16] = {"task.name=nar",          "model.layers=2",  "model.norm=layernorm",
                                "model.position=learned", "model.bias=true", "model.ffn=gelu"};
     int n = 6;
     setting[n++] = arena_printf(a, "model.mixer=%s", s->mixer);
     setting[n++] = arena_printf(a, "model.d_model=%d", s->d_model);
-    setting[n++] = arena_printf(a, "train.batch=%ld", batch);
+    setting[n++] = arena_printf(a, "train.batch=%d", s->batch);
+    setting[n++] = arena_printf(a, "model.heads=%d", s->heads);
     setting[n++] = arena_printf(a, "train.threads=%ld", threads);
     if (!strcmp(s->mixer, "cat")) {
         setting[n++] = "model.conv.kind=depthwise";
@@ -53,7 +75,7 @@ typedef struct bench {
     const backend *backend;
     store *store; /* NULL: only printed */
     const char *environment_json, *only;
-    long batch, milliseconds;
+    long milliseconds;
 } bench;
 
 static status keep(const bench *w, const char *shape_text, const char *name, double number,
@@ -70,9 +92,10 @@ static status bench_shape(const bench *w, const shape *s, const char *text, erro
     step_time alone, two, pair;
     double peak = 1;
     const double seconds = 1e-3 * (double)w->milliseconds;
-    status result = read_job(&one, a, s, w->batch, 1, e);
-    if (!result) result = read_job(&threaded, a, s, w->batch, 2, e);
-    const task_set *set = result ? NULL : bench_noise(a, s->time, s->vocab, s->time / 4, e);
+    status result = read_job(&one, a, s, 1, e);
+    if (!result) result = read_job(&threaded, a, s, 2, e);
+    const task_set *set =
+        result ? NULL : bench_noise(a, s->time, s->vocab, s->full ? s->time : s->time / 4, e);
     if (!set) result = e->code;
     if (!result) result = bench_peak(&peak, w->backend, e);
     if (!result) result = bench_steps(&alone, &one, w->backend, set, seconds, e);
@@ -80,10 +103,10 @@ static status bench_shape(const bench *w, const shape *s, const char *text, erro
     if (!result) result = bench_side_by_side(&pair, &one, w->backend, set, seconds, 2, e);
     if (!result) {
         const double rate = alone.flops / alone.median_s;
-        printf("%-10s %5d %5d %6d | %8.2f %8.1f %8.1f %4.0f%% | %8.2f %8.1f | %8.2f %8.1f\n",
-               s->mixer, s->d_model, s->time, s->vocab, 1e3 * alone.median_s, 1 / alone.median_s,
-               1e-9 * rate, 100 * rate / peak, 1e3 * two.median_s, 1e-9 * two.flops / two.median_s,
-               1e3 * pair.median_s, 2e-9 * pair.flops / pair.median_s);
+        printf("%-36s | %8.2f %8.1f %7.1f %4.0f%% | %8.2f %7.1f | %8.2f %7.1f\n", text,
+               1e3 * alone.median_s, 1 / alone.median_s, 1e-9 * rate, 100 * rate / peak,
+               1e3 * two.median_s, 1e-9 * two.flops / two.median_s, 1e3 * pair.median_s,
+               2e-9 * pair.flops / pair.median_s);
         fflush(stdout);
         const struct {
             const char *name, *unit;
@@ -104,13 +127,11 @@ static status bench_shape(const bench *w, const shape *s, const char *text, erro
 
 status command_bench(int argc, char **argv, error *e) {
     arena *a = arena_new();
-    bench w = {.only = "", .batch = 64, .milliseconds = 600};
+    bench w = {.only = "", .milliseconds = 600};
     const char *device = "auto", *db = NULL;
     const cli_option options[] = {
         {"device", CLI_TEXT, &device, "NAME", "auto, cpu, cpu-v3, cpu-v4 or f64"},
-        {"only", CLI_TEXT, &w.only, "TEXT",
-         "rows whose \"mixer d_model time vocab\" contains this"},
-        {"batch", CLI_COUNT, &w.batch, "B", "sequences a step (default 64)"},
+        {"only", CLI_TEXT, &w.only, "TEXT", "only rows that contain this, such as \"cat d64\""},
         {"ms", CLI_COUNT, &w.milliseconds, "MS", "time for each measurement (default 600)"},
         {"db", CLI_TEXT, &db, "FILE", "also write the figures to the table bench of this database"},
     };
@@ -121,14 +142,13 @@ status command_bench(int argc, char **argv, error *e) {
     if (!s && db && !(w.store = store_open(db, &rebuild, e))) s = e->code;
     if (!s) {
         w.environment_json = provenance_json(a, w.backend->name, w.backend->summary, NULL);
-        printf("training steps on %s, batch %ld, medians in ms; share: of the machine's matrix "
-               "product\n%-10s %5s %5s %6s | %8s %8s %8s %5s | %8s %8s | %8s %8s\n",
-               w.backend->name, w.batch, "mixer", "d", "T", "V", "1 thread", "steps/s", "GFLOP/s",
-               "share", "2 thread", "GFLOP/s", "2 runs", "GFLOP/s");
+        printf("training steps on %s, medians in ms; share: of the machine's matrix product\n"
+               "%-36s | %8s %8s %7s %5s | %8s %7s | %8s %7s\n",
+               w.backend->name, "mixer, width, length, vocabulary", "1 thread", "steps/s",
+               "GFLOP/s", "share", "2 thread", "GFLOP/s", "2 runs", "GFLOP/s");
     }
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes && !s; i++) {
-        const char *row = arena_printf(a, "%s %d %d %d", shapes[i].mixer, shapes[i].d_model,
-                                       shapes[i].time, shapes[i].vocab);
+        const char *row = shape_text(a, &shapes[i]);
         if (strstr(row, w.only)) s = bench_shape(&w, &shapes[i], row, e);
     }
     store_close(w.store);

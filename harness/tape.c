@@ -14,9 +14,12 @@ static bool fits_cache(const model_spec *spec, int time, int batch, bool trainin
     arena *a = arena_new();
     model m;
     error e = {0};
-    const bool fits =
-        !build(&m, a, backend_at(0), spec, 1, batch, time, training, training, HEAD_LOSS, &e) &&
-        m.g->arena_n * sizeof(float) <= CACHE_BYTES;
+    bool fits = false;
+    if (!build(&m, a, backend_at(0), spec, 1, batch, time, training, training, HEAD_LOSS, &e)) {
+        /* every replay reads all weights, and in training adds to all gradients */
+        const size_t streamed = (training ? 2 : 1) * m.g->param_n * sizeof(float);
+        fits = m.g->arena_n * sizeof(float) <= (streamed > CACHE_BYTES ? streamed : CACHE_BYTES);
+    }
     arena_free(a);
     return fits;
 }
