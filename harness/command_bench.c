@@ -20,26 +20,16 @@ typedef struct shape {
 } shape;
 
 static const shape shapes[] = {
-    {"attention", 64, 64, 256, 1, 64, false},
-    {"attention", 64, 256, 256, 1, 64, false},
-    {"attention", 64, 64, 8192, 1, 64, false},
-    {"attention", 64, 256, 8192, 1, 64, false},
-    {"attention", 128, 64, 256, 1, 64, false},
-    {"attention", 128, 256, 256, 1, 64, false},
-    {"attention", 128, 64, 8192, 1, 64, false},
-    {"attention", 128, 256, 8192, 1, 64, false},
-    {"attention", 64, 256, 256, 4, 64, true},
-    {"attention", 128, 256, 256, 4, 64, true},
-    {"cat", 32, 32, 256, 1, 32, false},
-    {"cat", 64, 64, 256, 1, 64, false},
-    {"cat", 64, 256, 256, 1, 64, false},
-    {"cat", 64, 64, 8192, 1, 64, false},
-    {"cat", 64, 64, 8192, 1, 64, true},
-    {"cat", 64, 256, 8192, 1, 64, false},
-    {"cat", 128, 64, 256, 1, 64, false},
-    {"cat", 128, 256, 256, 1, 64, false},
-    {"cat", 128, 64, 8192, 1, 64, false},
-    {"cat", 128, 256, 8192, 1, 64, false},
+    {"attention", 64, 64, 256, 1, 64, false},   {"attention", 64, 256, 256, 1, 64, false},
+    {"attention", 64, 64, 8192, 1, 64, false},  {"attention", 64, 256, 8192, 1, 64, false},
+    {"attention", 128, 64, 256, 1, 64, false},  {"attention", 128, 256, 256, 1, 64, false},
+    {"attention", 128, 64, 8192, 1, 64, false}, {"attention", 128, 256, 8192, 1, 64, false},
+    {"attention", 64, 256, 256, 4, 64, true},   {"attention", 128, 256, 256, 4, 64, true},
+    {"cat", 32, 32, 256, 1, 32, false},         {"cat", 64, 64, 256, 1, 64, false},
+    {"cat", 64, 256, 256, 1, 64, false},        {"cat", 64, 64, 8192, 1, 64, false},
+    {"cat", 64, 64, 8192, 1, 64, true},         {"cat", 64, 256, 8192, 1, 64, false},
+    {"cat", 128, 64, 256, 1, 64, false},        {"cat", 128, 256, 256, 1, 64, false},
+    {"cat", 128, 64, 8192, 1, 64, false},       {"cat", 128, 256, 8192, 1, 64, false},
 };
 
 /* "cat d64 T256 V8192 H1 B64 quarter": what --only looks at and the database keeps. */
