@@ -1,13 +1,13 @@
 /* bench_model.c - see bench_model.h. */
 #include "bench_model.h"
 
+#include "results/clock.h"
 #include "trainer.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { MAX_SAMPLES = 4096, WARM_UP = 3 };
@@ -46,12 +46,6 @@ const task_set *bench_noise(arena *a, int time, int vocab, int scored, error *e)
     return task_open(a, &noise_task, n, &options, e);
 }
 
-static double now_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static int by_value(const void *a, const void *b) {
     const double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
@@ -71,12 +65,12 @@ status bench_steps(step_time *out, const job *j, const backend *b, const task_se
     trainer *t = trainer_new(a, j, b, sets, e);
     if (t) {
         double *sample = ARENA_NEW(a, double, MAX_SAMPLES);
-        const double end = now_s() + seconds;
+        const double end = clock_steady_s() + seconds;
         long step = 0;
-        while (out->steps < MAX_SAMPLES && (out->steps < 3 || now_s() < end)) {
-            const double from = now_s();
+        while (out->steps < MAX_SAMPLES && (out->steps < 3 || clock_steady_s() < end)) {
+            const double from = clock_steady_s();
             trainer_step(t, step, 1, run, result);
-            if (step++ >= WARM_UP) sample[out->steps++] = now_s() - from;
+            if (step++ >= WARM_UP) sample[out->steps++] = clock_steady_s() - from;
         }
         qsort(sample, (size_t)out->steps, sizeof *sample, by_value);
         out->median_s = sample[out->steps / 2];
@@ -106,10 +100,10 @@ status bench_peak(double *flops_per_s, const backend *b, error *e) {
     if (memory) {
         graph_bind(g, memory, NULL, NULL);
         double best = 1e9;
-        for (const double end = now_s() + 0.05; now_s() < end;) {
-            const double from = now_s();
+        for (const double end = clock_steady_s() + 0.05; clock_steady_s() < end;) {
+            const double from = clock_steady_s();
             graph_forward(g);
-            const double took = now_s() - from;
+            const double took = clock_steady_s() - from;
             if (took < best) best = took;
         }
         *flops_per_s = graph_flops(g) / best;

@@ -1,11 +1,11 @@
 /* progress.c - see progress.h. */
 #include "progress.h"
+#include "results/clock.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { REDRAW_MS = 200, PLAIN_S = 15 };
@@ -28,12 +28,6 @@ struct progress_view {
     double cost_done, cost_left, start_s, drawn_s;
 };
 
-static double now_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 progress_view *progress_new(arena *a, int slots, long total) {
     progress_view *v = ARENA_NEW(a, progress_view, 1);
     const char *term = getenv("TERM");
@@ -45,7 +39,7 @@ progress_view *progress_new(arena *a, int slots, long total) {
                          .color = terminal && !getenv("NO_COLOR"),
                          .total = total,
                          .left = total,
-                         .start_s = now_s()};
+                         .start_s = clock_steady_s()};
     v->drawn_s = v->start_s;
     return v;
 }
@@ -54,7 +48,7 @@ void progress_slot(progress_view *v, int slot, const char *label, double cost, i
     slot_view *s = &v->slot[slot];
     if (!label && s->label) v->cost_done += s->cost;
     *s = (slot_view){
-        .label = label, .cost = cost, .runs = runs, .start_s = now_s(), .first_step = -1};
+        .label = label, .cost = cost, .runs = runs, .start_s = clock_steady_s(), .first_step = -1};
 }
 
 void progress_update(progress_view *v, int slot, const progress *p) {
@@ -62,7 +56,7 @@ void progress_update(progress_view *v, int slot, const progress *p) {
     s->last = *p;
     if (s->first_step < 0) {
         s->first_step = p->step;
-        s->first_s = now_s();
+        s->first_s = clock_steady_s();
     }
 }
 
@@ -118,7 +112,7 @@ static double cost_so_far(const progress_view *v, double *running_left) {
 static void sweep_line(const progress_view *v, char *text, size_t size) {
     char eta[64] = "?", spent[64];
     double running_left;
-    const double so_far = cost_so_far(v, &running_left), elapsed = now_s() - v->start_s;
+    const double so_far = cost_so_far(v, &running_left), elapsed = clock_steady_s() - v->start_s;
     print_duration(spent, sizeof spent, elapsed);
     if (so_far > 0 && elapsed > 1)
         print_duration(eta, sizeof eta, elapsed / so_far * (v->cost_left + running_left));
@@ -132,7 +126,7 @@ static int columns(void) {
 }
 
 void progress_draw(progress_view *v, bool force) {
-    const double at = now_s(), wait = v->terminal ? 1e-3 * REDRAW_MS : PLAIN_S;
+    const double at = clock_steady_s(), wait = v->terminal ? 1e-3 * REDRAW_MS : PLAIN_S;
     if (!force && at - v->drawn_s < wait) return;
     v->drawn_s = at;
     char line[512];

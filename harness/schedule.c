@@ -6,6 +6,7 @@
 
 #include "plan_sweep.h"
 #include "progress.h"
+#include "results/clock.h"
 #include "results/provenance.h"
 
 #include <errno.h>
@@ -17,7 +18,6 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { MAX_WORKERS = 256, POLL_MS = 100, IMPORT_S = 2, LOG_TAIL = 4096, MAX_CRASHES = 2 };
@@ -57,12 +57,6 @@ static volatile sig_atomic_t signals;
 static void on_signal(int number) {
     (void)number;
     signals++;
-}
-
-static double now_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 home home_of(arena *a, const char *db) {
@@ -139,7 +133,7 @@ static status start_worker(sweep *w, int index, pack *p, error *e) {
         become_worker(w, p, ends[1], scheduler);
     }
     close(ends[1]);
-    w->slot[index] = (slot){pid, ends[0], p, now_s()};
+    w->slot[index] = (slot){pid, ends[0], p, clock_steady_s()};
     w->mem_free -= p->mem_bytes;
     w->left -= p->n;
     w->cost_left -= p->cost;
@@ -262,7 +256,7 @@ static status settle_run(sweep *w, const pack *p, int i, ending how, double wall
 static status settle(sweep *w, int index, int wait_status, error *e) {
     slot *s = &w->slot[index];
     const pack *p = s->pack;
-    const double wall_s = now_s() - s->start_s;
+    const double wall_s = clock_steady_s() - s->start_s;
     const ending how = {WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : -1,
                         WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0};
     read_progress(w, index);
@@ -346,8 +340,8 @@ static void pass_on_signals(sweep *w) {
 
 /* Journals of running packs are imported now and then, so that status and queries see them. */
 static status import_running(sweep *w, error *e) {
-    if (now_s() - w->import_s < IMPORT_S) return STATUS_OK;
-    w->import_s = now_s();
+    if (clock_steady_s() - w->import_s < IMPORT_S) return STATUS_OK;
+    w->import_s = clock_steady_s();
     for (int i = 0; i < w->slots; i++)
         for (int k = 0; w->slot[i].pid && k < w->slot[i].pack->n; k++)
             if (store_import(w->store, w->home.journal, w->slot[i].pack->cell[k]->config->id, e))
@@ -456,7 +450,7 @@ status schedule_run(const grid *g, const schedule_options *options, sweep_outcom
                .home = home_of(a, options->db),
                .out = out,
                .mem_free = memory_available()};
-    const double start_s = now_s();
+    const double start_s = clock_steady_s();
     *out = (sweep_outcome){0};
     signals = 0;
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
@@ -479,7 +473,7 @@ status schedule_run(const grid *g, const schedule_options *options, sweep_outcom
         progress_end(w.view);
     }
     store_close(w.store);
-    out->wall_s = now_s() - start_s;
+    out->wall_s = clock_steady_s() - start_s;
     arena_free(a);
     if (s) return s;
     if (w.stopping && !(options->fail_fast && out->failed)) return STATUS_INTERRUPTED;

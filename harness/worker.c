@@ -3,6 +3,7 @@
 
 #include "checkpoint.h"
 #include "evaluate.h"
+#include "results/clock.h"
 #include "results/journal.h"
 #include "trainer.h"
 
@@ -29,12 +30,6 @@ static void catch_signals(void) {
     const int numbers[] = {SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         sigaction(numbers[i], &action, NULL);
-}
-
-static double now_s(clockid_t clock) {
-    struct timespec t;
-    clock_gettime(clock, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 typedef struct worker {
@@ -105,7 +100,7 @@ static void wait_for_predecessor(const worker *w, const char *path) {
     const int fd = open(path, O_RDWR | O_CLOEXEC);
     if (fd < 0) return; /* no journal, no predecessor */
     const struct timespec pause = {.tv_nsec = LOOK_MS * 1000000L};
-    while (!stop_signals && now_s(CLOCK_MONOTONIC) - w->start_s < PATIENCE_S) {
+    while (!stop_signals && clock_steady_s() - w->start_s < PATIENCE_S) {
         struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
         if (fcntl(fd, F_OFD_GETLK, &whole) || whole.l_type == F_UNLCK) break;
         nanosleep(&pause, NULL);
@@ -135,7 +130,7 @@ static status begin_attempts(worker *w, error *e) {
         if (bytes_alone(&bytes, w, r, e)) return e->code;
         journal_attempt(w->journal[r], j->run[r].run_id, j->run[r].config_json,
                         w->options->environment_json, w->options->attempt[r],
-                        w->cursor[r].step ? w->cursor[r].step : -1, now_s(CLOCK_REALTIME));
+                        w->cursor[r].step ? w->cursor[r].step : -1, clock_unix_s());
         journal_model(w->journal[r], cost.params, cost.state_size, cost.flops_per_token,
                       (double)bytes);
     }
@@ -154,7 +149,7 @@ static status checkpoint_all(worker *w, error *e) {
         if (checkpoint_save(w->options->home.checkpoint, &w->job, trainer_optim(w->trainer), r,
                             &w->cursor[r], e))
             return e->code;
-    w->checkpoint_s = now_s(CLOCK_MONOTONIC);
+    w->checkpoint_s = clock_steady_s();
     return STATUS_OK;
 }
 
@@ -164,7 +159,7 @@ static long own_step(const run_cursor *c) {
 }
 
 static void end_run(worker *w, int r, run_state state, const char *message) {
-    journal_end(w->journal[r], state, own_step(&w->cursor[r]), now_s(CLOCK_MONOTONIC) - w->start_s,
+    journal_end(w->journal[r], state, own_step(&w->cursor[r]), clock_steady_s() - w->start_s,
                 message);
 }
 
@@ -255,7 +250,7 @@ static status validate(worker *w, error *e) {
 }
 
 static void report_progress(worker *w, long step, const step_result *result) {
-    const double at = now_s(CLOCK_MONOTONIC);
+    const double at = clock_steady_s();
     if (w->options->progress_fd < 0 || (at - w->progress_s < 1e-3 * PROGRESS_MS && step < w->steps))
         return;
     w->progress_s = at;
@@ -287,7 +282,7 @@ static status train(worker *w, error *e) {
         for (int r = 0; r < w->job.runs; r++) after_step(w, r, &w->result[r]);
         report_progress(w, step, &w->result[0]);
         if (step % every == 0 && step < w->steps && validate(w, e)) return e->code;
-        const double at = now_s(CLOCK_MONOTONIC);
+        const double at = clock_steady_s();
         if (stop_signals) {
             if (checkpoint_all(w, e)) return e->code;
             for (int r = 0; r < w->job.runs; r++) end_run(w, r, RUN_PREEMPTED, "");
@@ -358,7 +353,7 @@ status worker_run(const job *j, const worker_options *options, error *e) {
     worker w = {.job = *j,
                 .options = options,
                 .arena = a,
-                .start_s = now_s(CLOCK_MONOTONIC),
+                .start_s = clock_steady_s(),
                 .data = ARENA_NEW(a, job_data, n),
                 .trained = ARENA_NEW(a, const task_set *, n),
                 .optim_run = ARENA_NEW(a, optim_run, n),
