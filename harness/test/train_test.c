@@ -18,7 +18,6 @@
 static volatile long allocations; /* compilers think that malloc changes nothing */
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { FIRST_COUNTED = 1 }; /* in step 0 the sanitizer itself allocates where a thread starts */
 int __sanitizer_install_malloc_and_free_hooks(void (*on_malloc)(const volatile void *, size_t),
                                               void (*on_free)(const volatile void *));
 static void count_malloc(const volatile void *p, size_t n) {
@@ -30,7 +29,6 @@ static void count_allocations(void) {
     __sanitizer_install_malloc_and_free_hooks(count_malloc, count_free);
 }
 #else
-enum { FIRST_COUNTED = 0 };
 void *__libc_malloc(size_t n);
 void *__libc_calloc(size_t n, size_t size);
 void *__libc_realloc(void *p, size_t n);
