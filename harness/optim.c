@@ -35,7 +35,7 @@ double schedule_at(const train_config *c, long step, long steps, long steps_per_
     return c->min_lr + (1 - c->min_lr) * share;
 }
 
-size_t optim_bytes(const graph *g, int lanes) { return (size_t)(3 + lanes) * graph_param_bytes(g); }
+size_t optim_bytes(size_t param_bytes, int lanes) { return (size_t)(3 + lanes) * param_bytes; }
 
 static void bind_update(optim *o) {
     const int runs = o->runs, params = (int)o->model->param_n;
@@ -115,10 +115,6 @@ void optim_step(optim *o, const optim_run *run, double share, long step) {
                           HYPER);
     }
     graph_forward(o->update);
-}
-
-void optim_norms(const optim *o, double *norm) {
-    backend_get_reals(o->backend, norm, o->norm->x, (size_t)o->runs);
 }
 
 void optim_get_run(const optim *o, const void *buffer, int run, void *raw) {

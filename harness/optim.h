@@ -18,8 +18,8 @@ typedef struct optim optim;
 /* For the parameters of g; lanes gradient buffers, of which lane 0 receives their sum. All memory
  * comes from the backend; bytes are counted by optim_bytes. */
 optim *optim_new(arena *a, const graph *g, const train_config *c, int lanes, error *e);
-void optim_free(optim *o); /* may be NULL */
-size_t optim_bytes(const graph *g, int lanes);
+void optim_free(optim *o);                         /* may be NULL */
+size_t optim_bytes(size_t param_bytes, int lanes); /* param_bytes: weights of the whole pack */
 
 const graph *optim_model(const optim *o);
 
@@ -32,9 +32,6 @@ void *optim_grad(optim *o, int lane);
 void optim_zero_grad(optim *o);
 /* One AdamW step; step counts from 1, share is schedule_at. */
 void optim_step(optim *o, const optim_run *run, double share, long step);
-/* Gradient norm of each run before clipping, of the last step. */
-void optim_norms(const optim *o, double *norm);
-
 /* 64-bit hash of all parameters of one run, from their bytes. */
 uint64_t optim_hash(const optim *o, int run);
 

@@ -305,8 +305,6 @@ struct draft {
     const config_entry **entry;
 };
 
-const schema *draft_schema(const draft *d) { return d->resolver->schema; }
-
 static const config_entry *draft_find(const draft *d, const char *key) {
     int first;
     return slot_range(d->template, key, &first) > first ? d->entry[first] : NULL;

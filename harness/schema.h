@@ -61,7 +61,6 @@ typedef struct schema {
 } schema;
 
 /* What fill() may do. Keys are full names; a key that does not apply to the cell is left alone. */
-const schema *draft_schema(const draft *d);
 bool draft_given(const draft *d, const char *key);      /* set by file, recipe or command line */
 const char *draft_get(const draft *d, const char *key); /* value::text; NULL: unset or n/a */
 void draft_set(draft *d, const char *key, const char *text); /* text as in YAML, flow style */

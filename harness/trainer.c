@@ -63,7 +63,7 @@ status trainer_bytes(size_t *bytes, const job *j, const backend *b, int time, er
     model_cost cost;
     if ((s = model_measure(&cost, &j->model, time, e))) return s;
     const size_t params = (size_t)j->runs * (size_t)cost.params * b->real_bytes;
-    *bytes = (size_t)lanes * tape_size + (size_t)(3 + lanes) * params +
+    *bytes = (size_t)lanes * tape_size + optim_bytes(params, lanes) +
              2 * (size_t)j->runs * (size_t)batch * (size_t)time * sizeof(int);
     return STATUS_OK;
 }

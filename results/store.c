@@ -252,8 +252,3 @@ status store_run_fail(store *s, const char *journal_folder, const char *run_id,
     if (journal_close(j, e) != STATUS_OK) return e->code;
     return store_import(s, journal_folder, run_id, e);
 }
-
-status store_event(store *s, const char *what, const char *detail, error *e) {
-    return sql_do(&s->q, e, "INSERT INTO event (time_s, what, detail) VALUES (?1, ?2, ?3)", "dtt",
-                  clock_unix_s(), what, detail ? detail : "");
-}

@@ -59,7 +59,6 @@ status store_run_get(store *s, const char *run_id, store_run *out, error *e);
 status store_run_fail(store *s, const char *journal_folder, const char *run_id,
                       const char *config_json, run_state state, int exit_code, int signal_number,
                       const char *message, const char *log_tail, error *e);
-status store_event(store *s, const char *what, const char *detail, error *e);
 
 /* One measured speed (`mixgrid bench`). time_s: Unix seconds; environment_json: provenance. */
 typedef struct store_bench {

@@ -3,21 +3,7 @@
 
 #include "harness/suggest.h"
 
-static arena *memory;
-static diag *found;
-
-static int start(void **state) {
-    (void)state;
-    memory = arena_new();
-    found = diag_new(memory);
-    return 0;
-}
-
-static int stop(void **state) {
-    (void)state;
-    arena_free(memory);
-    return 0;
-}
+#include "diag_fixture.h"
 
 enum { MAX_SETTINGS = 16 };
 

@@ -8,21 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static arena *memory;
-static diag *found;
-
-static int start(void **state) {
-    (void)state;
-    memory = arena_new();
-    found = diag_new(memory);
-    return 0;
-}
-
-static int stop(void **state) {
-    (void)state;
-    arena_free(memory);
-    return 0;
-}
+#include "diag_fixture.h"
 
 static const yaml *read_bytes(const char *text, long n) {
     found = diag_new(memory);

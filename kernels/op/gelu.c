@@ -5,7 +5,6 @@
 #include "kernels/core/op.h"
 
 static const char *shape(node *n) {
-
     tensor_like(n->out, n->in[0]);
     return NULL;
 }
