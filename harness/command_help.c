@@ -106,7 +106,7 @@ status command_doctor(int argc, char **argv, error *e) {
     for (int i = 0; backend_at(i); i++) {
         const backend *b = backend_at(i);
         printf("device %-8s %-24s %s%s\n", b->name, b->summary,
-               b->available() ? "runs here" : "this processor lacks it",
+               b->missing() ? b->missing() : "runs here",
                b == best ? ", used for --device auto" : "");
     }
     printf("device %-8s %-24s %s\n", "cuda", "NVIDIA GPU", "not part of this build");

@@ -16,12 +16,12 @@ double score_seq_acc(const score *s) {
     return s->sequences ? (double)s->sequences_right / (double)s->sequences : 0;
 }
 
-static int eval_micro(const job *j, int time) {
-    return tape_micro_batch(&j->model, time, EVAL_BATCH, false);
+static int eval_micro(const backend *b, const job *j, int time) {
+    return tape_micro_batch(b, &j->model, time, EVAL_BATCH, false);
 }
 
 status evaluate_bytes(size_t *bytes, const job *j, const backend *b, int time, error *e) {
-    return tape_bytes(bytes, b, &j->model, j->runs, eval_micro(j, time), time, false, false, e);
+    return tape_bytes(bytes, b, &j->model, j->runs, eval_micro(b, j, time), time, false, false, e);
 }
 
 static score *slice_of(evaluation *v, arena *a, const task_set *set, int kind, int value) {
@@ -70,7 +70,7 @@ status evaluate(evaluation *out, arena *a, const job *j, const backend *b, void 
                 const task_set *const *data, split which, error *e) {
     const int runs = j->runs, time = data[0]->time;
     const uint64_t count = data[0]->count[which];
-    const int micro = eval_micro(j, time);
+    const int micro = eval_micro(b, j, time);
     tape held;
     status s = tape_new(&held, b, &j->model, runs, micro, time, false, false, HEAD_LOSS, e);
     if (s) return s;

@@ -102,7 +102,7 @@ void *optim_first(optim *o) { return o->first; }
 void *optim_second(optim *o) { return o->second; }
 void *optim_grad(optim *o, int lane) { return (char *)o->grad + (size_t)lane * o->bytes; }
 
-void optim_zero_grad(optim *o) { memset(o->grad, 0, (size_t)o->lanes * o->bytes); }
+void optim_zero_grad(optim *o) { o->backend->zero(o->grad, (size_t)o->lanes * o->bytes); }
 
 void optim_step(optim *o, const optim_run *run, double share, long step) {
     const train_config *c = o->config;

@@ -1,8 +1,6 @@
 /* tape.c - see tape.h. */
 #include "tape.h"
 
-enum { CACHE_BYTES = 1 << 20 };
-
 static status build(model *m, arena *a, const backend *b, const model_spec *spec, int runs,
                     int batch, int time, bool dropout, bool training, head_mode head, error *e) {
     status s = model_build(m, a, b, spec, runs, batch, time, dropout, head, e);
@@ -10,24 +8,25 @@ static status build(model *m, arena *a, const backend *b, const model_spec *spec
 }
 
 /* Too large, or not to be built: the caller builds it again and reports the sentence. */
-static bool fits_cache(const model_spec *spec, int time, int batch, bool training) {
+static bool fits(const backend *b, const model_spec *spec, int time, int batch, bool training) {
     arena *a = arena_new();
     model m;
     error e = {0};
-    bool fits = false;
-    if (!build(&m, a, backend_at(0), spec, 1, batch, time, training, training, HEAD_LOSS, &e)) {
+    bool small = false;
+    if (!build(&m, a, b, spec, 1, batch, time, training, training, HEAD_LOSS, &e)) {
         /* every replay reads all weights, and in training adds to all gradients */
         const size_t streamed = (training ? 2 : 1) * m.g->param_n * sizeof(float);
-        fits = m.g->arena_n * sizeof(float) <= (streamed > CACHE_BYTES ? streamed : CACHE_BYTES);
+        small =
+            m.g->arena_n * sizeof(float) <= (streamed > b->tape_bytes ? streamed : b->tape_bytes);
     }
     arena_free(a);
-    return fits;
+    return small;
 }
 
-int tape_micro_batch(const model_spec *spec, int time, int batch, bool training) {
-    if (!fits_cache(spec, time, 1, training)) return 1; /* nor does more of it */
+int tape_micro_batch(const backend *b, const model_spec *spec, int time, int batch, bool training) {
+    if (!fits(b, spec, time, 1, training)) return 1; /* nor does more of it */
     int size = batch;
-    while (size > 1 && (batch % size || !fits_cache(spec, time, size, training))) size--;
+    while (size > 1 && (batch % size || !fits(b, spec, time, size, training))) size--;
     return size;
 }
 

@@ -336,7 +336,6 @@ static void run_tables(tally *t, const construction *m, const task_set *set, int
         m->backend->put(m->ids->x, ids, bytes);
         m->backend->put(marks ? m->marks->x : m->label->x, marks ? marks : label, bytes);
         graph_forward(m->g);
-        m->backend->sync();
         if (marks)
             add_elsewhere(t, m, mass);
         else

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_LANES = 4 }; /* own constant: the order of gradient sums depends on it */
+enum { MAX_LANES = 4 }; /* of any backend */
 
 /* Batches on the host, [R, B, T] each. */
 typedef struct host_batch {
@@ -47,16 +47,16 @@ bool job_has_dropout(const job *j) {
     return false;
 }
 
-static int lane_count(int batch, int micro) {
+static int lane_count(const backend *b, int batch, int micro) {
     const int parts = batch / micro;
-    return parts < MAX_LANES ? parts : MAX_LANES;
+    return parts < b->lanes ? parts : b->lanes;
 }
 
 status trainer_bytes(size_t *bytes, const job *j, const backend *b, int time, error *e) {
     const bool dropout = job_has_dropout(j);
     const int batch = (int)j->train.batch;
-    const int micro = tape_micro_batch(&j->model, time, batch, true);
-    const int lanes = lane_count(batch, micro);
+    const int micro = tape_micro_batch(b, &j->model, time, batch, true);
+    const int lanes = lane_count(b, batch, micro);
     size_t tape_size;
     status s = tape_bytes(&tape_size, b, &j->model, j->runs, micro, time, dropout, true, e);
     if (s) return s;
@@ -217,8 +217,8 @@ trainer *trainer_new(arena *a, const job *j, const backend *b, const task_set *c
     trainer *t = ARENA_NEW(a, trainer, 1);
     const int time = data[0]->time, batch = (int)j->train.batch;
     const bool dropout = job_has_dropout(j);
-    const int micro = tape_micro_batch(&j->model, time, batch, true);
-    const int lanes = lane_count(batch, micro);
+    const int micro = tape_micro_batch(b, &j->model, time, batch, true);
+    const int lanes = lane_count(b, batch, micro);
     const int threads = (int)(j->train.threads < lanes ? j->train.threads : lanes);
     *t = (trainer){.job = j,
                    .backend = b,

@@ -30,6 +30,11 @@ kernel_build(cpu_v4 v4 FLOAT ${cpu_sources})
 target_compile_options(cpu_v3 PRIVATE -O3 -march=x86-64-v3)
 target_compile_options(cpu_v4 PRIVATE -O3 -march=x86-64-v4 -mprefer-vector-width=512)
 
+# The same CUDA sources twice: for a GPU where there is an nvcc, and for the emulator of the tests.
+file(GLOB cuda_sources CONFIGURE_DEPENDS ${K}/cuda/*.cu)
+include(${K}/cuda/cuda.cmake)
+include(${K}/emu/emu.cmake)
+
 # Speed measurements, built only by name: cmake --build --preset release --target gemm_bench
 file(GLOB benches CONFIGURE_DEPENDS ${K}/bench/*_bench.c)
 foreach(file ${benches})
@@ -44,9 +49,22 @@ add_library(kernels STATIC ${core_sources}
     $<TARGET_OBJECTS:op_f32> $<TARGET_OBJECTS:op_f64>
     $<TARGET_OBJECTS:cpu_f64> $<TARGET_OBJECTS:cpu_v3> $<TARGET_OBJECTS:cpu_v4>)
 target_link_libraries(kernels PUBLIC flags)
+if(WITH_CUDA)
+    target_compile_definitions(kernels PRIVATE WITH_CUDA)
+    target_link_libraries(kernels PUBLIC cuda_kernels)
+endif()
 room_tests(kernels kernels)
 
 # Faulty kernels for the test of the checks see `real`, so they are built as kernels are.
 kernel_build(fault_f32 f32 FLOAT ${K}/test/fault_kernels.c)
 kernel_build(fault_f64 f64 DOUBLE ${K}/test/fault_kernels.c)
 target_sources(op_test PRIVATE $<TARGET_OBJECTS:fault_f32> $<TARGET_OBJECTS:fault_f64>)
+
+# The registry again, on the emulated GPU.
+file(GLOB op_test_sources ${K}/test/op_*.c)
+add_executable(emu_op_test ${op_test_sources}
+    $<TARGET_OBJECTS:fault_f32> $<TARGET_OBJECTS:fault_f64>)
+target_compile_definitions(emu_op_test PRIVATE EMULATED)
+target_link_libraries(emu_op_test PRIVATE emu kernels PkgConfig::CMOCKA flags)
+add_test(NAME emu_op_test COMMAND emu_op_test WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+set_tests_properties(emu_op_test PROPERTIES TIMEOUT 1200)

@@ -138,7 +138,7 @@ static void threads_do_not_change_a_bit(void **state) {
                                "train.steps=6 model.dropout=0.1 ";
     job j = job_of(a, shared, &(const char *){""}, 1);
     /* more than one lane, or there is nothing to test */
-    assert_true(tape_micro_batch(&j.model, 64, 32, true) < 32);
+    assert_true(tape_micro_batch(backend_at(0), &j.model, 64, 32, true) < 32);
     const char *first = NULL;
     for (int threads = 1; threads <= 4; threads++) {
         const char *own = arena_printf(a, "train.threads=%d", threads);

@@ -143,7 +143,7 @@ void graph_backward(graph *g) {
         for (int k = 0; k < n->n_in; k++) { /* a gradient starts at zero with its first writer */
             tensor *t = n->in[k];
             if (t->kind == TENSOR_ACT && t->g_first == last - i)
-                memset(t->g, 0, t->n * g->backend->real_bytes);
+                g->backend->zero(t->g, t->n * g->backend->real_bytes);
         }
         /* an output that nothing reads has no gradient, its g was never written */
         bool dead = n->out->g_first == last - i && i < g->n_node - 1;

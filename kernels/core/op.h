@@ -15,8 +15,9 @@ enum {
      * last input, [R]), and forward is not run */
     OP_ROOT = 1,
     /* changes its first `n_inout` inputs in place; bwd is NULL, so it needs a tape of its own, that
-     * is not trained; out->n = 0 where nothing else is written. The leading inputs of equal size
-     * are flat parameter buffers, the last input is their seg table (see kernels.def). */
+     * is not trained; out->n = 0 where nothing else is written. Where the last input has no run
+     * axis, it is a seg table and the leading inputs of equal size are flat parameter buffers (see
+     * kernels.def). */
     OP_UPDATE = 2,
 };
 

@@ -6,7 +6,8 @@
 #include "cpu.h"
 
 void K(adamw_fwd)(real *p, real *m, real *v, const real *g, const real *norm, const real *hyper,
-                  const int *seg, int runs, int n_seg) {
+                  const int *seg, int runs, int params, int n_seg) {
+    (void)params; /* the segments say it */
     for (long r = 0; r < runs; r++) {
         const real *h = hyper + 8 * r;
         if (h[7] == 0) continue; /* frozen: no bit may change, whatever the gradient holds */

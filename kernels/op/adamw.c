@@ -23,7 +23,7 @@ static const char *shape(node *n) {
 static void forward(const node *n, const kernels *k) {
     const tensor *p = n->in[0], *seg = n->in[6];
     k->adamw_fwd(p->x, n->in[1]->x, n->in[2]->x, n->in[3]->x, n->in[4]->x, n->in[5]->x, seg->x,
-                 p->dim[0], seg->dim[0]);
+                 p->dim[0], p->dim[1], seg->dim[0]);
 }
 
 static double flops(const node *n) { return 15 * (double)n->in[0]->n; }

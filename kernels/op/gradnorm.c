@@ -16,7 +16,7 @@ static const char *shape(node *n) {
 
 static void forward(const node *n, const kernels *k) {
     const tensor *g = n->in[0], *seg = n->in[1];
-    k->gradnorm_fwd(n->out->x, g->x, seg->x, g->dim[0], seg->dim[0]);
+    k->gradnorm_fwd(n->out->x, g->x, seg->x, g->dim[0], g->dim[1], seg->dim[0]);
 }
 
 static double flops(const node *n) { return 2 * (double)n->in[0]->n; }

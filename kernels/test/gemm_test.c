@@ -91,7 +91,7 @@ static const build builds[] = {
 
 static bool runs_here(const build *t) {
     for (int i = 0; backend_at(i); i++)
-        if (!strcmp(backend_at(i)->name, t->name)) return backend_at(i)->available();
+        if (!strcmp(backend_at(i)->name, t->name)) return !backend_at(i)->missing();
     fail_msg("no backend is called %s", t->name);
     return false;
 }

@@ -364,7 +364,7 @@ static void test_backend_names(void **state) {
     error e = {0};
     assert_null(backend_find("tpu", &e));
     assert_int_equal(e.code, STATUS_USAGE);
-    assert_non_null(strstr(e.text, "no device is called tpu; use auto, cpu"));
+    assert_non_null(strstr(e.text, "no device is called tpu; use auto, cuda"));
     assert_string_equal(device("f64")->name, "f64");
     assert_ptr_equal(device("auto"), device("cpu"));
     assert_null(backend_at(1000));

@@ -71,7 +71,7 @@ enum { N_BUILD = sizeof builds / sizeof *builds };
 static const build *build_at(int i) {
     for (int b = 0; backend_at(b); b++)
         if (!strcmp(backend_at(b)->name, builds[i].name))
-            return backend_at(b)->available() ? &builds[i] : NULL;
+            return !backend_at(b)->missing() ? &builds[i] : NULL;
     fail_msg("no backend is called %s", builds[i].name);
     return NULL;
 }

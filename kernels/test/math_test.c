@@ -65,7 +65,7 @@ static void test_exp_special(void **state) {
 static void each_float_build(void (*f)(const backend *)) {
     int seen = 0;
     for (int i = 0; backend_at(i); i++)
-        if (backend_at(i)->real_bytes == sizeof(float) && backend_at(i)->available()) {
+        if (backend_at(i)->real_bytes == sizeof(float) && !backend_at(i)->missing()) {
             f(backend_at(i));
             seen++;
         }
@@ -125,7 +125,7 @@ static void special_values(const backend *b) {
     b->kernels->gelu_fwd(y[2], x, N);
     b->kernels->gelu_bwd(y[3], one, x, N);
     for (int k = 0; k < 4; k++)
-        for (int i = 0; i < N; i++) assert_int_equal(!!isnan(y[k][i]), !!isnan(x[i]));
+        for (int i = 0; i < N; i++) assert_int_equal(isnan(y[k][i]), isnan(x[i]));
     for (int k = 0; k < 4; k += 2) {
         assert_true(y[k][2] == x[2] && y[k][4] == x[4] && y[k][6] == 0);
         assert_true(fabsf(y[k][3]) == 0 && fabsf(y[k][5]) == 0);

@@ -48,9 +48,10 @@ static int count_inputs(const op *o, const op_case *c) {
     return n;
 }
 
-/* Updates work on flat parameter buffers: their leading real inputs of equal size. */
-static bool is_flat(const node *n, int input) {
-    if (!(n->op->flags & OP_UPDATE)) return false;
+/* Updates with a seg table, the last input and the only one without a run axis, work on flat
+ * parameter buffers: their leading real inputs of equal size. */
+static bool is_flat(const node *n, const op_case *c, int input) {
+    if (!(n->op->flags & OP_UPDATE) || !c->in[n->n_in - 1].shared) return false;
     for (int i = 0; i <= input; i++)
         if (n->in[i]->kind == TENSOR_INT || n->in[i]->n != n->in[0]->n) return false;
     return true;
@@ -109,7 +110,7 @@ op_data *data_draw(arena *a, const backend *b, enum op_id id, int case_no, error
     for (int i = 0; i < d->n_in; i++) {
         d->in[i].n = (long)n->in[i]->n;
         d->in[i].shared = c->in[i].shared;
-        d->in[i].flat = is_flat(n, i);
+        d->in[i].flat = is_flat(n, c, i);
         d->in[i].is_int = c->in[i].below > 0;
         draw_input(a, d, c, i, rng_start(key, (uint64_t)case_no, (uint32_t)i));
     }
