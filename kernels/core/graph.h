@@ -64,6 +64,8 @@ typedef struct op_arg {
     int heads, window, alibi; /* attention, rope, headscale, l2norm */
     int dilation;             /* conv */
     int site;                 /* dropout: tells the places of one model apart */
+    int kind;                 /* map: which function; other ops: which variant */
+    int steps;                /* shift; repeat: how often */
     double eps, scale, theta;
 } op_arg;
 

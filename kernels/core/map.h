@@ -1,0 +1,17 @@
+/* map.h - the functions of one variable that the op `map` computes, y = f(x + a). */
+#pragma once
+
+enum map_kind {
+    MAP_SIGMOID,
+    MAP_TANH,
+    MAP_SOFTPLUS, /* log(1 + e^x) */
+    MAP_EXP,
+    MAP_NEG_EXP, /* -e^x */
+    MAP_SIN,
+    MAP_RELU,
+    MAP_RELU2, /* max(x, 0)^2 (So et al. 2021) */
+    MAP_ELU1,  /* elu(x) + 1 = x + 1 for x > 0, else e^x (Katharopoulos et al. 2020) */
+    MAP_RECIPROCAL,
+    MAP_SQUARE,
+    N_MAP
+};
