@@ -53,7 +53,7 @@ static const schema_section sections[] = {
 static schema_option task_option[MAX_OPTIONS], mixer_option[MAX_OPTIONS], ffn_option[MAX_OPTIONS];
 static schema_selector selectors[] = {
     {"task", "task.name", NULL, task_option, 0},
-    {"mixer", "model.mixer", NULL, mixer_option, 0},
+    {"mixer", "model.mixer", "model.mixers", mixer_option, 0},
     {"ffn", "model.ffn", NULL, ffn_option, 0},
 };
 
@@ -76,8 +76,11 @@ static const char *key_in_sentence(const config *c, arena *a, const char *senten
 static const char *check(const config *c, arena *a, const char **key) {
     job j;
     job_bind(&j, a, &c, 1);
-    const char *sentence =
-        j.model.mixer->check ? j.model.mixer->check(j.model.mixer_config, &j.model.common) : NULL;
+    const char *sentence = NULL;
+    for (int i = 0; i < j.model.n_pattern && !sentence; i++) {
+        const chosen_mixer *m = &j.model.pattern[i];
+        if (m->mixer->check) sentence = m->mixer->check(m->config, &j.model.common);
+    }
     error e = {0};
     if (!sentence && j.train.epochs > 0 && !j.train.examples && strcmp(j.task->name, "lm"))
         sentence = "train.epochs: needs a finite training set; set train.examples as well";
@@ -122,6 +125,19 @@ static const void *bind_option(arena *a, const config *c, const char *section, c
     return settings;
 }
 
+static void bind_mixers(model_spec *out, arena *a, const config *c) {
+    const text_list *list = &out->common.mixers;
+    out->n_pattern = list->n ? list->n : 1;
+    chosen_mixer *pattern = ARENA_NEW(a, chosen_mixer, out->n_pattern);
+    for (int i = 0; i < out->n_pattern; i++) {
+        const mixer *m = mixer_find(list->n ? list->v[i] : out->common.mixer);
+        CHECK(m);
+        pattern[i] =
+            (chosen_mixer){m, bind_option(a, c, "model", m->name, &m->fields, m->config_size)};
+    }
+    out->pattern = pattern;
+}
+
 void job_bind(job *out, arena *a, const config *const *cell, int n) {
     const config *first = cell[0];
     *out = (job){.arena = a, .runs = n, .run = ARENA_NEW(a, job_run, n)};
@@ -129,13 +145,11 @@ void job_bind(job *out, arena *a, const config *const *cell, int n) {
     config_bind(&out->train, first, "train", NULL, &train_fields, a);
     config_bind(&out->eval, first, "eval", NULL, &eval_fields, a);
     out->task = task_find(config_get(first, "task.name"));
-    out->model.mixer = mixer_find(out->model.common.mixer);
     out->model.ffn = ffn_find(out->model.common.ffn);
-    CHECK(out->task && out->model.mixer && out->model.ffn);
+    CHECK(out->task && out->model.ffn);
     out->task_config =
         bind_option(a, first, "task", out->task->name, &out->task->fields, out->task->config_size);
-    out->model.mixer_config = bind_option(a, first, "model", out->model.mixer->name,
-                                          &out->model.mixer->fields, out->model.mixer->config_size);
+    bind_mixers(&out->model, a, first);
     out->model.ffn_config = bind_option(a, first, "model", out->model.ffn->name,
                                         &out->model.ffn->fields, out->model.ffn->config_size);
     for (int i = 0; i < n; i++) {

@@ -12,6 +12,8 @@ static const field fields[] = {
     {"layers", FIELD_INT, AT(layers), "1", 1, MODEL_MAX_LAYERS, .help = "number of blocks"},
     {"d_model", FIELD_INT, AT(d_model), "64", 1, 65536, .help = "channels of the residual stream"},
     {"mixer", FIELD_TEXT, AT(mixer), "attention", .help = "sequence mixer of every block"},
+    {"mixers", FIELD_TEXTS, AT(mixers), "[]",
+     .help = "mixers of the layers in turn, for hybrids; repeated to the depth"},
     {"ffn", FIELD_TEXT, AT(ffn), "none", .help = "feed-forward part of every block"},
     {"norm", FIELD_CHOICE, AT(norm), "rmsnorm", .choices = "rmsnorm|layernorm",
      .help = "normalisation before mixer, ffn and head"},
@@ -74,13 +76,18 @@ static tensor *normalise(graph *g, const model_config *c, const char *name, tens
     return APPLY_WITH(g, layernorm, IN(x, w, bias), .eps = 1e-5);
 }
 
+const chosen_mixer *model_layer(const model_spec *spec, int layer) {
+    return &spec->pattern[layer % spec->n_pattern];
+}
+
 static tensor *residual(block *b, const char *part, tensor *x) {
     const model_spec *spec = b->spec;
     char name[64];
     b->part = part;
     snprintf(name, sizeof name, "layer.%d.%s.norm", b->layer, part);
     tensor *h = normalise(b->g, &spec->common, name, x);
-    h = part[0] == 'm' ? spec->mixer->build(b, spec->mixer_config, h)
+    const chosen_mixer *m = model_layer(spec, b->layer);
+    h = part[0] == 'm' ? m->mixer->build(b, m->config, h)
                        : spec->ffn->build(b, spec->ffn_config, h);
     return APPLY(b->g, add, IN(x, block_dropout(b, h, 15)));
 }
@@ -145,10 +152,11 @@ status model_measure(model_cost *out, const model_spec *spec, int time, error *e
     if (s == STATUS_OK) {
         *out = (model_cost){.params = (long)m.g->param_n,
                             .flops_per_token = 3 * graph_flops(m.g) / time};
-        if (spec->mixer->state_size)
-            out->state_size =
-                (double)spec->common.layers *
-                spec->mixer->state_size(spec->mixer_config, &spec->common, spec->max_time);
+        for (int i = 0; i < spec->common.layers; i++) {
+            const chosen_mixer *l = model_layer(spec, i);
+            if (l->mixer->state_size)
+                out->state_size += l->mixer->state_size(l->config, &spec->common, spec->max_time);
+        }
     }
     arena_free(a);
     return s;

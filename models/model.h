@@ -24,6 +24,7 @@ typedef enum position_kind {
 typedef struct model_config {
     long layers, d_model;
     const char *mixer, *ffn; /* selectors, checked against the registries */
+    text_list mixers;        /* takes the place of `mixer`: layer L has number L mod n */
     int norm, position;
     bool bias, tie_head, init_residual;
     double dropout, embed_dropout, init_std, init_scale;
@@ -60,11 +61,17 @@ extern const int n_mixers, n_ffns;
 const mixer *mixer_find(const char *name); /* NULL: no such mixer */
 const ffn *ffn_find(const char *name);
 
+/* A mixer and its settings. */
+typedef struct chosen_mixer {
+    const mixer *mixer;
+    const void *config;
+} chosen_mixer;
+
 /* Everything that shapes a tape. */
 typedef struct model_spec {
     model_config common;
-    const mixer *mixer;
-    const void *mixer_config;
+    const chosen_mixer *pattern; /* [n_pattern] repeated over the layers */
+    int n_pattern;
     const ffn *ffn;
     const void *ffn_config;
     int vocab;    /* V */
@@ -98,4 +105,5 @@ typedef struct model_cost {
     double state_size;      /* numbers per sequence after spec->max_time tokens, all layers */
     double flops_per_token; /* forward and backward (3 x forward) at this T */
 } model_cost;
+const chosen_mixer *model_layer(const model_spec *spec, int layer);
 status model_measure(model_cost *out, const model_spec *spec, int time, error *e);

@@ -22,6 +22,7 @@ static const char *const variants[][5] = {
     {"model.mixer=attention", "model.position=learned", "model.window=5", "model.norm=layernorm"},
     {"model.mixer=attention", "model.position=sinusoidal", "model.bias=true", "model.ffn=gelu"},
     {"model.mixer=attention", "model.ffn=swiglu", "model.tie_head=false", "model.layers=2"},
+    {"model.mixers=[cat,cat,attention]", "model.layers=3", "model.heads@attention=2"},
     {"model.mixer=cat", "model.conv.kind=depthwise", "model.conv.width=4", "model.conv.bias=true"},
     {"model.mixer=cat", "model.conv.on=[q]", "model.heads=2", "model.conv.dilation=3"},
     {"model.mixer=cat", "model.conv.on=[k]", "model.conv.width=20", "model.qk_norm=pre"},
