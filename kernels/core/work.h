@@ -30,3 +30,17 @@ static inline long attention_padded(int dim) { return (dim + 15) / 16 * 16; }
 static inline size_t attention_work(int dim) {
     return ATTENTION_TILE * (2 * ATTENTION_TILE + 8 * (size_t)attention_padded(dim) + 4);
 }
+
+/* How the state of linear attention fades (gla in kernels.def). */
+enum gla_decay {
+    GLA_NONE,   /* it does not */
+    GLA_RETNET, /* head h by 1 - 2^(-5-h) each step (Sun et al. 2023) */
+    GLA_HEAD,   /* by e^g, g per head and token */
+    GLA_CHANNEL /* by e^g, g per key channel and token */
+};
+enum { GLA_MAX_KEY = 1024 };
+
+/* A state, a row of decays, one of sums, and what backward keeps per token and key channel. */
+static inline size_t gla_work(int time, int key, int value) {
+    return (size_t)key * ((size_t)value + (size_t)time + 2) + (size_t)value;
+}
