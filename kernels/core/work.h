@@ -44,3 +44,13 @@ enum { GLA_MAX_KEY = 1024 };
 static inline size_t gla_work(int time, int key, int value) {
     return (size_t)key * ((size_t)value + (size_t)time + 2) + (size_t)value;
 }
+
+enum { DELTA_CHUNK = 32 }; /* tokens whose states are kept at once in backward of the delta rule */
+
+/* The state, one at the start of each chunk, one per token of a chunk, and some rows of
+ * values; forward needs less. */
+static inline size_t delta_work(int time, int key, int value) {
+    const size_t chunks = ((size_t)time + DELTA_CHUNK - 1) / DELTA_CHUNK;
+    return (size_t)key * (size_t)value * (1 + chunks + DELTA_CHUNK) +
+           (DELTA_CHUNK + 3) * (size_t)value;
+}
