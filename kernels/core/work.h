@@ -54,3 +54,14 @@ static inline size_t delta_work(int time, int key, int value) {
     return (size_t)key * (size_t)value * (1 + chunks + DELTA_CHUNK) +
            (DELTA_CHUNK + 3) * (size_t)value;
 }
+
+enum { SCAN_CHUNK = 32 }; /* tokens whose states are kept at once in backward of the scan */
+
+/* The state, one at the start of each chunk, and one before each token of a chunk. */
+static inline size_t scan_work(int time, int cols, int state) {
+    const size_t chunks = ((size_t)time + SCAN_CHUNK - 1) / SCAN_CHUNK;
+    return (size_t)cols * (size_t)state * (1 + chunks + SCAN_CHUNK);
+}
+
+/* Numerator, denominator, their derivatives, and two exponents, per channel. */
+static inline size_t wkv_work(int cols) { return 6 * (size_t)cols; }

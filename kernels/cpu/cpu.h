@@ -14,6 +14,9 @@
 #define SIMD_SUM(...) PRAGMA(omp simd reduction(+ : __VA_ARGS__))
 #define SIMD_MAX(...) PRAGMA(omp simd reduction(max : __VA_ARGS__))
 
+/* A pointer moved on, or NULL: a gradient that is not wanted. */
+#define OFFSET(p, n) ((p) ? (p) + (n) : NULL)
+
 #ifdef REAL_IS_DOUBLE
 static inline real real_exp(real x) { return exp(x); }
 static inline real real_sqrt(real x) { return sqrt(x); }

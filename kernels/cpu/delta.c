@@ -140,13 +140,15 @@ static void head_backward(const stream *x, real *work, const shape *s) {
     }
 }
 
-#define AT(p, offset) ((p) ? (p) + (offset) : NULL)
 static stream stream_of(const stream *all, const shape *s, long i, long h) {
     const long key = (i * s->time * s->heads + h) * s->key,
                value = (i * s->time * s->heads + h) * s->value, one = i * s->time * s->heads + h;
-    return (stream){all->q + key,       all->k + key,        all->v + value,   all->beta + one,
-                    AT(all->g, one),    AT(all->dO, value),  AT(all->dq, key), AT(all->dk, key),
-                    AT(all->dv, value), AT(all->dbeta, one), AT(all->dg, one)};
+    return (stream){all->q + key,           all->k + key,
+                    all->v + value,         all->beta + one,
+                    OFFSET(all->g, one),    OFFSET(all->dO, value),
+                    OFFSET(all->dq, key),   OFFSET(all->dk, key),
+                    OFFSET(all->dv, value), OFFSET(all->dbeta, one),
+                    OFFSET(all->dg, one)};
 }
 
 void K(delta_fwd)(real *o, const real *q, const real *k, const real *v, const real *beta,

@@ -193,15 +193,15 @@ static void state_pass(const stream *x, const scratch *w, const shape *s, long h
 }
 
 /* Where head h of sequence i (of all runs) starts. */
-#define AT(p, offset) ((p) ? (p) + (offset) : NULL)
 static stream stream_of(const stream *all, const shape *s, long run, long i, long h) {
     const long key = i * s->time * s->heads * s->key + h * s->key;
     const long value = i * s->time * s->heads * s->value + h * s->value;
     const long g = s->decay == GLA_CHANNEL ? key : i * s->time * s->heads + h;
     const long u = (run * s->heads + h) * s->key;
-    return (stream){all->q + key,       all->k + key,       all->v + value,   AT(all->g, g),
-                    AT(all->u, u),      AT(all->dO, value), AT(all->dq, key), AT(all->dk, key),
-                    AT(all->dv, value), AT(all->dg, g),     AT(all->du, u)};
+    return (stream){all->q + key,         all->k + key,         all->v + value,
+                    OFFSET(all->g, g),    OFFSET(all->u, u),    OFFSET(all->dO, value),
+                    OFFSET(all->dq, key), OFFSET(all->dk, key), OFFSET(all->dv, value),
+                    OFFSET(all->dg, g),   OFFSET(all->du, u)};
 }
 
 void K(gla_fwd)(real *o, const real *q, const real *k, const real *v, const real *g, const real *u,
