@@ -15,6 +15,20 @@ tensor *block_param(block *b, const char *name, init start, bool decay, int rank
     return graph_param(b->g, full, start, decay, rank + 1, with_runs);
 }
 
+tensor *block_formula(block *b, const char *name,
+                      double (*formula)(struct rng *draw, const tensor *t, size_t j), int rank,
+                      const int *dim) {
+    tensor *t = block_param(b, name, (init){INIT_FORMULA, 0}, false, rank, dim);
+    t->formula = formula;
+    return t;
+}
+
+tensor *block_matrix(block *b, const char *name, tensor *x, int out, init start) {
+    if (!x) return NULL;
+    tensor *w = block_param(b, name, start, true, DIM(tensor_last(x), out));
+    return APPLY(b->g, linear, IN(x, w));
+}
+
 static tensor *project(block *b, const char *name, tensor *x, int out, double std) {
     if (!x) return NULL;
     tensor *w = block_param(b, name, (init){INIT_NORMAL, std}, true, DIM(tensor_last(x), out));

@@ -14,6 +14,13 @@ struct block {
 /* Parameter "layer.L.PART.NAME". Dimensions without the leading run axis. */
 tensor *block_param(block *b, const char *name, init start, bool decay, int rank, const int *dim);
 
+/* A parameter whose start is a formula of its own (decay rates, time steps); no weight decay. */
+tensor *block_formula(block *b, const char *name,
+                      double (*formula)(struct rng *draw, const tensor *t, size_t j), int rank,
+                      const int *dim);
+
+/* x [R,..,in] -> [R,..,out] with a start of one's own, no bias. */
+tensor *block_matrix(block *b, const char *name, tensor *x, int out, init start);
 /* x [R,..,in] -> [R,..,out], weight N(0, init_std) called NAME (and NAME.bias if model.bias). */
 tensor *block_linear(block *b, const char *name, tensor *x, int out);
 /* The same for the projection back into the residual stream: N(0, init_std / sqrt(2 layers)). */

@@ -181,6 +181,7 @@ void graph_init(const graph *g, uint64_t seed, double scale, double *out) {
             case INIT_NORMAL: v = scale * t->start.a * rng_normal(&r); break;
             case INIT_UNIFORM: v = scale * t->start.a * (2 * rng_uniform(&r) - 1); break;
             case INIT_IDENTITY_TAP: v = j < (size_t)tensor_last(t); break;
+            case INIT_FORMULA: v = t->formula(&r, t, j); break;
             }
             out[t->offset + j] = v;
         }

@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct rng;
+
 enum { MAX_RANK = 5, MAX_IN = 8 };
 
 typedef struct kernels kernels;
@@ -35,9 +37,16 @@ typedef enum tensor_kind {
     TENSOR_INT,   /* int32 input or output */
 } tensor_kind;
 
-typedef enum init_kind { INIT_CONST, INIT_NORMAL, INIT_UNIFORM, INIT_IDENTITY_TAP } init_kind;
+typedef enum init_kind {
+    INIT_CONST,
+    INIT_NORMAL,
+    INIT_UNIFORM,
+    INIT_IDENTITY_TAP,
+    INIT_FORMULA,
+} init_kind;
 
-/* How a parameter starts. INIT_IDENTITY_TAP: lag 0 of a filter [W, groups] is 1, others 0. */
+/* How a parameter starts. INIT_IDENTITY_TAP: lag 0 of a filter [W, groups] is 1, others 0.
+ * INIT_FORMULA: what tensor.formula says. */
 typedef struct init {
     init_kind kind;
     double a; /* constant, standard deviation, or bound of U(-a, a) */
@@ -52,6 +61,7 @@ typedef struct tensor {
     void *x, *g;             /* data and gradient, set by graph_bind; g NULL: none */
     /* parameters */
     init start;
+    double (*formula)(struct rng *draw, const struct tensor *t, size_t j); /* element j of a run */
     bool decay;
     size_t offset; /* elements before this parameter, per run, in the flat buffer */
     /* planner: first and last moment the data and the gradient are needed; place in the arena */

@@ -1,4 +1,5 @@
-/* map.h - the functions of one variable that the op `map` computes, y = f(x + a). */
+/* map.h - the functions of one variable that the op `map` computes, y = f(x + a);
+ * MAP_TIMES alone is y = a x. */
 #pragma once
 
 enum map_kind {
@@ -13,5 +14,6 @@ enum map_kind {
     MAP_ELU1,  /* elu(x) + 1 = x + 1 for x > 0, else e^x (Katharopoulos et al. 2020) */
     MAP_RECIPROCAL,
     MAP_SQUARE,
+    MAP_TIMES,
     N_MAP
 };

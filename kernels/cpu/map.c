@@ -32,10 +32,11 @@ static inline real real_cos(real x) {
     MAP(MAP_RELU2, x > 0 ? x * x : 0, x > 0 ? 2 * x : 0)                                           \
     MAP(MAP_ELU1, x > 0 ? x + 1 : real_exp(x), x > 0 ? 1 : real_exp(x))                            \
     MAP(MAP_RECIPROCAL, 1 / x, -1 / (x * x))                                                       \
-    MAP(MAP_SQUARE, x *x, 2 * x)
+    MAP(MAP_SQUARE, x *x, 2 * x)                                                                   \
+    MAP(MAP_TIMES, x *factor, factor)
 
 void K(map_fwd)(real *y, const real *in, int kind, double a, long n) {
-    const real offset = (real)a;
+    const real factor = (real)a, offset = kind == MAP_TIMES ? 0 : factor;
     switch (kind) {
 #define MAP(name, value, derivative)                                                               \
     case name:                                                                                     \
@@ -50,7 +51,7 @@ void K(map_fwd)(real *y, const real *in, int kind, double a, long n) {
 }
 
 void K(map_bwd)(real *dx, const real *dy, const real *in, int kind, double a, long n) {
-    const real offset = (real)a;
+    const real factor = (real)a, offset = kind == MAP_TIMES ? 0 : factor;
     if (!dx) return;
     switch (kind) {
 #define MAP(name, value, derivative)                                                               \

@@ -1,8 +1,9 @@
 /* layernorm.c - y = (x - mean) rstd w + bias (Ba, Kiros, Hinton 2016), rstd = 1 / sqrt(var + eps).
  *
- * Inputs: x [R,...,C], w [R,C], bias [R,C]. Output as x; aux: mean, rstd [R,...,2]. Reads arg.eps;
- * var divides by C. With u = dy w, z = (x - mean) rstd: dx = rstd (u - mean(u) - z mean(u z)),
- * dw = sum over rows of dy z, dbias = sum over rows of dy. Cost 8 per element. */
+ * Inputs: x [R,...,C], w [R,D], bias [R,D] with D dividing C: every group of D channels is a row of
+ * its own. Output as x; aux: mean, rstd [R, rows, C/D, 2]. Reads arg.eps; var divides by D. With u
+ * = dy w, z = (x - mean) rstd: dx = rstd (u - mean(u) - z mean(u z)), dw = sum over rows of dy z,
+ * dbias = sum over rows of dy. Cost 8 per element. */
 #include "kernels/core/kernels.h"
 #include "kernels/core/op.h"
 
@@ -11,27 +12,28 @@ static const char *shape(node *n) {
     REQUIRE(x->rank >= 2, "x is not [runs, ..., cols]");
     for (int i = 1; i < 3; i++)
         REQUIRE(n->in[i]->rank == 2 && n->in[i]->dim[0] == x->dim[0] &&
-                    n->in[i]->dim[1] == tensor_last(x),
-                "w or bias is not [runs, cols of x]");
+                    n->in[i]->dim[1] == n->in[1]->dim[1],
+                "w or bias is not [runs, cols]");
+    REQUIRE(tensor_last(x) % n->in[1]->dim[1] == 0, "the size of w does not divide the cols of x");
     REQUIRE(n->arg.eps > 0, "eps is not positive");
     tensor_like(n->out, x);
-    int dim[MAX_RANK];
-    for (int i = 0; i < x->rank; i++) dim[i] = x->dim[i];
-    dim[x->rank - 1] = 2;
-    tensor_shape(n->aux, x->rank, dim);
+    const int groups = tensor_last(x) / n->in[1]->dim[1];
+    tensor_shape(n->aux, 4, (int[]){x->dim[0], tensor_rows(x), groups, 2});
     return NULL;
 }
 
+static int row_count(const node *n) { return (int)(n->aux->n / (size_t)n->aux->dim[0] / 2); }
+
 static void forward(const node *n, const kernels *k) {
     const tensor *x = n->in[0];
-    k->layernorm_fwd(n->out->x, n->aux->x, x->x, n->in[1]->x, n->in[2]->x, x->dim[0],
-                     tensor_rows(x), tensor_last(x), n->arg.eps);
+    k->layernorm_fwd(n->out->x, n->aux->x, x->x, n->in[1]->x, n->in[2]->x, x->dim[0], row_count(n),
+                     n->in[1]->dim[1], n->arg.eps);
 }
 
 static void backward(const node *n, const kernels *k) {
     const tensor *x = n->in[0], *w = n->in[1];
     k->layernorm_bwd(x->g, w->g, n->in[2]->g, n->out->g, x->x, w->x, n->aux->x, x->dim[0],
-                     tensor_rows(x), tensor_last(x));
+                     row_count(n), w->dim[1]);
 }
 
 static double flops(const node *n) { return 8 * (double)n->out->n; }
@@ -41,6 +43,7 @@ static const op_case cases[] = {
     {.in = {{1, {1}}, {1, {1}}, {1, {1}}}, .arg = {.eps = 1e-2}},
     {.in = {{3, {1, 3, 33}, .lo = 4, .hi = 6}, {1, {33}}, {1, {33}}}, .arg = {.eps = 1e-5}},
     {.in = {{3, {3, 11, 129}}, {1, {129}}, {1, {129}}}, .arg = {.eps = 1e-5}},
+    {.in = {{3, {2, 3, 12}}, {1, {4}}, {1, {4}}}, .arg = {.eps = 1e-5}}, /* groups */
 };
 
 const op K(op_layernorm) = {

@@ -37,6 +37,7 @@ static const op_case cases[] = {
     {.in = {{2, {3, 129}, .lo = -6, .hi = -.1}}, .arg = {.kind = MAP_ELU1}},
     {.in = {{2, {3, 129}, .lo = .5, .hi = 3}}, .arg = {.kind = MAP_RECIPROCAL, .scale = .1}},
     {.in = {{2, {3, 129}}}, .arg = {.kind = MAP_SQUARE}},
+    {.in = {{2, {3, 129}}}, .arg = {.kind = MAP_TIMES, .scale = -.3}},
     {.in = {{1, {1}}}, .arg = {.kind = MAP_SIGMOID}},
 };
 
