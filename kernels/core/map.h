@@ -1,4 +1,4 @@
-/* map.h - the functions of one variable that the op `map` computes, y = f(x + a);
+/* map.h - names of functions: those of one variable that the op `map` computes, y = f(x + a);
  * MAP_TIMES alone is y = a x. */
 #pragma once
 
@@ -16,4 +16,11 @@ enum map_kind {
     MAP_SQUARE,
     MAP_TIMES,
     N_MAP
+};
+
+/* What the op `features` makes of the time s = t / length (Poli et al. 2023, "Hyena", appendix). */
+enum features_kind {
+    FEATURES_FOURIER, /* s, cos(2 pi f_i s) .., -sin(2 pi f_i s) ..; f_i from 1e-4 to bands - 1 */
+    FEATURES_WINDOW,  /* e^(-s rate_c), rates from log(100) / 1.5 to log(100) / 0.3 */
+    N_FEATURES
 };

@@ -3,7 +3,8 @@
  *
  * Inputs: x [R,B,T,C], w [R,W,groups], optionally bias [R,C]; g(c) = c / (C / groups). groups = C
  * is the depthwise convolution, groups = heads gives one scalar tap per head and lag. Reads
- * arg.dilation (0 means 1). W in 1..64; lags may reach beyond T.
+ * arg.dilation (0 means 1). W in 1..64, or any for groups = C: a long
+ * filter, that may be computed by other nodes. Lags may reach beyond T.
  * dx[t] = sum_k w[k] dy[t + k dilation], dw[k,g] = sum over b, t and the channels of g of
  * dy[t] x[t - k dilation], dbias = sum over b, t of dy. Cost 2 W per element. */
 #include "kernels/core/kernels.h"
@@ -13,7 +14,8 @@ static const char *shape(node *n) {
     const tensor *x = n->in[0], *w = n->in[1];
     REQUIRE(x->rank == 4, "x is not [runs, batch, time, cols]");
     REQUIRE(w->rank == 3 && w->dim[0] == x->dim[0], "w is not [runs, width, groups]");
-    REQUIRE(w->dim[1] >= 1 && w->dim[1] <= 64, "the width is not within 1 to 64");
+    REQUIRE(w->dim[1] <= 64 || w->dim[2] == x->dim[3],
+            "more than 64 taps, and not one filter per channel");
     REQUIRE(x->dim[3] % w->dim[2] == 0, "the channels of x are not a multiple of the groups of w");
     REQUIRE(n->n_in < 3 || (n->in[2]->rank == 2 && n->in[2]->dim[1] == x->dim[3]),
             "bias is not [runs, cols of x]");
@@ -49,6 +51,7 @@ static const op_case cases[] = {
     {.in = {{3, {1, 33, 4}}, {2, {33, 2}}}},
     {.in = {{3, {1, 9, 129}}, {2, {5, 129}}, {1, {129}}}, .arg = {.dilation = 5}},
     {.in = {{3, {1, 3, 2}}, {2, {3, 2}}}, .arg = {.dilation = 7}}, /* dilation > time */
+    {.in = {{3, {2, 70, 3}}, {2, {70, 3}}}},                       /* as long as the sequence */
     {.in = {{3, {1, 6, 387}}, {2, {2, 129}}}}, /* more channels than a chunk of the kernel */
 };
 

@@ -1,0 +1,16 @@
+/* long_filter.h - filters as long as the sequence, and convolutions without options. */
+#pragma once
+#include "block.h"
+
+typedef struct implicit_filter {
+    int width, features, length; /* of the network; odd; 0: spec->max_time */
+} implicit_filter;
+
+/* [R,T,C], a filter per channel for x [R,B,T,C]: the network of Hyena times its window. Parameters
+ * filter_w1 .. filter_w3 with biases, filter_freq. */
+tensor *filter_implicit(block *b, const implicit_filter *f, tensor *x);
+/* The same from `state` fading exponentials per channel: filter_c, filter_rate [C,N]. */
+tensor *filter_exponential(block *b, int state, tensor *x);
+
+/* Depthwise causal convolution with bias, no activation; parameters NAME [W,C] and NAME.bias. */
+tensor *plain_conv(block *b, const char *name, tensor *x, int width);
