@@ -26,7 +26,8 @@
 
 namespace {
 
-enum { LIST = 1024, THREADS = 256, COPY_LANES = 16, COPY_ROWS = THREADS / COPY_LANES };
+enum { THREADS = 256, COPY_LANES = 16, COPY_ROWS = THREADS / COPY_LANES };
+constexpr int LIST = EMULATED ? 64 : 1024;
 
 /* Launched for each chunk; what is stated per run is that of run 0. */
 typedef struct chunk {
@@ -223,7 +224,7 @@ void scatter_launch(float *dx, const chunk &h, const float *dxs) {
 }
 
 void softmax_launch(float *nll, int *pred, const chunk &h, const int *label, const float *scale) {
-    const int warp_words = EMULATED ? 128 : 1024;
+    const int warp_words = EMULATED ? 256 : 1024;
     if (h.vocab <= warp_words)
         LAUNCH(rows_softmax<WARP>, dim3(blocks_of(h.n, THREADS / WARP), (unsigned)h.runs),
                dim3(THREADS), 0, nll, pred, h, label, scale, false);
@@ -262,7 +263,7 @@ void dw_launch(float *dw, const chunk &h) { /* dw += dz^T xs */
 
 /* Rows of a chunk. */
 int chunk_rows(int rows, int vocab) {
-    const long logits = EMULATED ? 1024 : 4L << 20, fewest = EMULATED ? 8 : 256;
+    const long logits = EMULATED ? 4096 : 4L << 20, fewest = EMULATED ? 16 : 256;
     const long most = logits / vocab / fewest * fewest;
     return (int)(rows < fewest || rows < most ? rows : most < fewest ? fewest : most);
 }
