@@ -20,10 +20,10 @@
 /* Loops over registers must be unrolled whole, or the registers become memory. */
 #ifdef __CUDACC__
 #    define UNROLL     _Pragma("unroll")
-#    define UNROLL_TWO _Pragma("unroll 2")
+#    define UNROLL_NOT _Pragma("unroll 1")
 #else
 #    define UNROLL
-#    define UNROLL_TWO
+#    define UNROLL_NOT
 #endif
 
 namespace {
@@ -115,7 +115,7 @@ typedef float scores[4][2][4];
 template <int CHUNKS, int COUNT>
 __device__ __forceinline__ void product_halves(scores s, const float4 *a, const float4 *b,
                                                place me) {
-    UNROLL_TWO for (int c = 0; c < CHUNKS; c++) {
+    UNROLL_NOT for (int c = 0; c < CHUNKS; c++) {
         float4 x[4];
         UNROLL for (int m = 0; m < 4; m++) x[m] = a[slot_near<CHUNKS>(me.row, me.key, m, c)];
         UNROLL for (int h = 0; h < COUNT; h++) UNROLL for (int e = 0; e < 4; e++) {
@@ -166,7 +166,7 @@ template <int N>
 __device__ __forceinline__ void product_columns(float (&sum)[4][N], const float4 *p,
                                                 const float4 *b, place me, halves seen) {
     const int end = (seen.first + seen.count) * HALF;
-    for (int j = seen.first * HALF; j < end; j += 4) {
+    UNROLL_NOT for (int j = seen.first * HALF; j < end; j += 4) {
         float x[4][4];
         UNROLL for (int m = 0; m < 4; m++) {
             const float4 v = p[slot_near<TILE / 4>(me.row, me.key, m, j / 4)];
