@@ -107,8 +107,18 @@ static const check *find_check(const char *name) {
     return c;
 }
 
-/* Runs the check of plant i on tables with fault f. The wrappers read and write tensors in place,
- * so they go around the first kernels whose memory allows that, in all their thread orders. */
+/* The wrappers read and write tensors in place, as only a CPU allows, or the emulator on request.
+ */
+static void expose_memory(bool on) {
+#ifdef EMULATED
+    emu_expose(on);
+#else
+    (void)on;
+#endif
+}
+
+/* Runs the check of plant i on tables with fault f: around the kernels of a CPU build, or of the
+ * emulator in all its thread orders. */
 static bool check_finds(size_t i, fault f) {
     subject s = subject_of(plants[i].id, plants[i].case_no);
     backend exact = *s.exact, spoiled[MAX_FAST];
@@ -117,7 +127,7 @@ static bool check_finds(size_t i, fault f) {
     s.exact = &exact;
     s.n_fast = 0;
     for (int k = 0; k < n_fast; k++) {
-        if (!good && memory_is_host(fast[k])) good = fast[k]->kernels;
+        if (!good && (IS_EMULATED || memory_is_host(fast[k]))) good = fast[k]->kernels;
         if (!good || fast[k]->kernels != good) continue;
         spoiled[s.n_fast] = *fast[k];
         spoiled[s.n_fast].kernels = fault_kernels_f32(f, good);
@@ -126,7 +136,9 @@ static bool check_finds(size_t i, fault f) {
     }
     assert_true(s.n_fast > 0);
     assert_true(subject_draw(&s));
+    expose_memory(true);
     check_run(&s, find_check(plants[i].check));
+    expose_memory(false);
     subject_free(&s);
     return s.failed;
 }

@@ -15,12 +15,10 @@
 
 enum { GUARD = 512, LINE = 64 }; /* bytes: GUARD is wider than any vector store */
 
-static bool is_cpu(const backend *b) {
+bool memory_is_host(const backend *b) {
     error e = {0};
     return b->put == backend_find("f64", &e)->put; /* all CPU builds share their memory slots */
 }
-
-bool memory_is_host(const backend *b) { return IS_EMULATED || is_cpu(b); }
 
 /* ---- guarded buffers -------------------------------------------------------------------- */
 
@@ -88,9 +86,13 @@ void guarded_put(guarded *b, long i, double value) {
 
 /* ---- the block, here and on the device -------------------------------------------------- */
 
+static bool is_mirrored(const trial *t) { return t->host != t->device; }
+
+/* The sanitizer also watches emulated kernels in emulated memory. */
+static bool is_watched(const trial *t) { return IS_EMULATED || !is_mirrored(t); }
+
 static void arm(const trial *t) {
-    if (!memory_is_host(t->backend)) return;
-    for (int i = 0; i < t->n_all; i++) {
+    for (int i = 0; i < t->n_all && is_watched(t); i++) {
         const guarded *b = t->all[i];
         POISON(t->device + b->at, t->device + b->data_at);
         POISON(t->device + b->data_at + b->bytes, t->device + end_of(b));
@@ -99,22 +101,25 @@ static void arm(const trial *t) {
 }
 
 static void disarm(const trial *t) {
-    if (memory_is_host(t->backend)) UNPOISON(t->device, t->bytes);
+    if (is_watched(t)) UNPOISON(t->device, t->bytes);
 }
 
-static bool is_mirrored(const trial *t) { return t->host != t->device; }
+static void finish(const trial *t) {
+    error e = {0};
+    if (t->backend->sync(&e)) BUG("op %s on backend %s: %s", t->op->name, t->backend->name, e.text);
+}
 
-static void send(trial *t) {
+static void send(const trial *t) {
     if (is_mirrored(t)) t->backend->put(t->device, t->host, t->bytes);
     arm(t);
 }
 
-static void fetch(trial *t) {
-    error e = {0};
+static void fetch(const trial *t) {
     if (!is_mirrored(t)) return;
+    finish(t); /* kernels run before the redzones are read */
     disarm(t);
     t->backend->get(t->host, t->device, t->bytes);
-    if (t->backend->sync(&e)) BUG("op %s on backend %s: %s", t->op->name, t->backend->name, e.text);
+    finish(t);
     arm(t);
 }
 
@@ -123,7 +128,7 @@ static void allocate(trial *t) {
     error e = {0};
     t->device = t->backend->alloc(t->bytes, &e);
     if (!t->device) BUG("%s", e.text);
-    t->host = is_cpu(t->backend) ? t->device : arena_alloc(t->arena, t->bytes);
+    t->host = memory_is_host(t->backend) ? t->device : arena_alloc(t->arena, t->bytes);
     memset(t->host, FILL_NAN, t->bytes); /* a read past the end becomes NaN */
     for (int i = 0; i < t->n_all; i++) {
         guarded *b = t->all[i];

@@ -54,7 +54,7 @@ typedef struct trial {
     struct trial *next;           /* for lists of whoever owns it */
 } trial;
 
-/* The host may read and write the backend's memory in place. */
+/* A CPU build: tensors may be read and written in place. */
 bool memory_is_host(const backend *b);
 
 /* b must be open. The trial lives in the arena; its block of device memory until trial_free. */
