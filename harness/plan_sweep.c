@@ -21,15 +21,23 @@ status plan_job(job *out, const task_facts **facts, arena *a, const pack *p, err
 
 /* Of the length that needs most, which is not always the longest: fewer sequences of it go at once.
  */
-static status most_evaluating(size_t *most, const job *j, const task_facts *f, const backend *b,
-                              error *e) {
-    status s = evaluate_bytes(most, j, b, f->time, e);
+static status most_evaluating(memory_need *most, const job *j, const task_facts *f,
+                              const backend *b, error *e) {
+    status s = evaluate_need(most, j, b, f->time, e);
     for (int i = 0; i < j->eval.lengths.n && !s; i++) {
-        size_t bytes = 0;
-        s = evaluate_bytes(&bytes, j, b, f->time_at[i], e);
-        if (bytes > *most) *most = bytes;
+        memory_need need;
+        if ((s = evaluate_need(&need, j, b, f->time_at[i], e))) break;
+        if (need.bytes > most->bytes) most->bytes = need.bytes;
+        if (need.scratch > most->scratch) most->scratch = need.scratch;
     }
     return s;
+}
+
+/* A processor says so here; opening a GPU is left to the workers. */
+static status refuse_numerics(const job *j, const backend *b, error *e) {
+    device_info first;
+    if (b->devices(&first, 1) < 1 || *first.id) return STATUS_OK;
+    return b->open(NULL, (numerics)j->train.numerics, e);
 }
 
 status plan_pack(pack *p, const backend *b, error *e) {
@@ -37,10 +45,11 @@ status plan_pack(pack *p, const backend *b, error *e) {
     job j;
     const task_facts *f;
     model_cost cost;
-    size_t training = 0, evaluating = 0;
+    memory_need training, evaluating;
     status s = plan_job(&j, &f, a, p, e);
+    if (!s) s = refuse_numerics(&j, b, e);
     if (!s) s = model_measure(&cost, &j.model, f->time, e);
-    if (!s) s = trainer_bytes(&training, &j, b, f->time, e);
+    if (!s) s = trainer_need(&training, &j, b, f->time, e);
     if (!s) s = most_evaluating(&evaluating, &j, f, b, e);
     if (!s) {
         const long batches =
@@ -49,7 +58,9 @@ status plan_pack(pack *p, const backend *b, error *e) {
             j.train.epochs > 0 ? j.train.epochs * (double)batches : (double)j.train.steps;
         const double trained = steps * (double)j.train.batch * f->time * cost.flops_per_token,
                      validated = VALIDATIONS / 3.0 * (double)f->eval_tokens * cost.flops_per_token;
-        p->mem_bytes = (double)(training + evaluating);
+        const size_t scratch =
+            training.scratch > evaluating.scratch ? training.scratch : evaluating.scratch;
+        p->mem_bytes = (double)(training.bytes + evaluating.bytes + scratch);
         p->cost = p->n * (trained + validated);
     }
     arena_free(a);
