@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -128,7 +129,7 @@ status bench_peak(double *flops_per_s, const backend *b, error *e) {
 }
 
 status bench_side_by_side(step_time *out, const job *j, const backend *b, const task_set *set,
-                          double seconds, int copies, error *e) {
+                          const char *device, double seconds, int copies, error *e) {
     int ends[2];
     if (pipe(ends))
         return error_set(e, STATUS_ENVIRONMENT, "could not open a pipe: %s.", strerror(errno));
@@ -140,8 +141,11 @@ status bench_side_by_side(step_time *out, const job *j, const backend *b, const 
         if (pid) continue;
         step_time mine;
         error failed = {0};
-        bool good = !bench_steps(&mine, j, b, set, seconds, &failed);
+        bool good = !b->open(device, (numerics)j->train.numerics, &failed) &&
+                    !bench_steps(&mine, j, b, set, seconds, &failed);
+        if (!good) fprintf(stderr, "mixgrid: %s\n", failed.text);
         good = good && write(ends[1], &mine, sizeof mine) == (ssize_t)sizeof mine;
+        fflush(stderr);
         _exit(!good);
     }
     close(ends[1]);
