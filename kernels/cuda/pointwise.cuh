@@ -35,9 +35,21 @@ __device__ inline Four unit_load(const float *p, int size, bool vector) {
     return x;
 }
 
+/* Under nvcc in assembly: it merges a plain store of a float4 with the scalar stores of the other
+ * branch of unit_store, into scalar ones. */
+__device__ inline void whole_store(float *p, const Four &x) {
+#ifdef __CUDACC__
+    asm volatile("st.global.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(p), "f"(x.v[0]), "f"(x.v[1]),
+                 "f"(x.v[2]), "f"(x.v[3])
+                 : "memory");
+#else
+    *(float4 *)p = make_float4(x.v[0], x.v[1], x.v[2], x.v[3]);
+#endif
+}
+
 __device__ inline void unit_store(float *p, const Four &x, int size, bool vector) {
     if (vector && size == UNIT) {
-        *(float4 *)p = make_float4(x.v[0], x.v[1], x.v[2], x.v[3]);
+        whole_store(p, x);
     } else {
         for (int j = 0; j < UNIT; j++)
             if (j < size) p[j] = x.v[j];
