@@ -11,15 +11,19 @@
  * is one barrier per 16 k. Both lie k-major there, [16, EDGE + 4]: a thread reads 4 neighbours at
  * once, the 32 threads of a warp (4 x 8) read 64 and 128 bytes, without bank conflicts.
  *
- *   tile       threads  per thread  shared    flops per byte of shared / of global memory
- *   128 x 128  256      8 x 8       33.0 KiB  2.0 / 16   large products, packs
- *    64 x 64   128      8 x 4       17.0 KiB  1.3 / 8    channels of 64, or too few large tiles
- *    32 x 32    64      4 x 4        9.0 KiB  1.0 / 4    one small run: many blocks, short ones
+ *   tile       threads  per thread  shared    flops per byte of       instructions that
+ *                                             shared / global memory  multiply, in sm_90 code
+ *   128 x 128  256      8 x 8       33.0 KiB  2.0 / 32                88 %
+ *    64 x 64   128      8 x 4       17.0 KiB  1.3 / 16                83 %
+ *    32 x 32    64      4 x 4        9.0 KiB  1.0 / 8                 74 %
  *
- * Shared memory yields 128 bytes and arithmetic 256 flops a cycle, so the large tile keeps the
- * multipliers busy and the others come close. Global loads are float4 where strides and addresses
- * allow, along k or across, whichever is contiguous; else single floats by the same threads.
- * Blocks are numbered in bands of 8 tile rows, so that those at work together share their
+ * Bytes of shared memory are those that arrive in registers; lanes of a warp share most of them.
+ * The large tile is for large products and packs, the medium one for models of 64 channels and
+ * where large tiles would be too few, the small one for a small run alone: more and shorter blocks.
+ * No tile spills; the large one is held to 128 registers, for two blocks per multiprocessor. Speeds
+ * are expectations: nothing here has been timed. Global loads are float4 where strides and
+ * addresses allow, along k or across, whichever is contiguous; else single floats by the same
+ * threads. Blocks are numbered in bands of 8 tile rows, so that those at work together share their
  * operands in L2. Cost: 2 rows cols inner flops. Plain float, no tensor cores. */
 #include "colsum.cuh"
 #include "gemm.cuh"
@@ -293,7 +297,7 @@ int parts_of(const product &p) {
     enum { LENGTH = 128, ENOUGH_TILES = 256, MOST = 128, FEWEST = 3 };
     if (p.c_row != p.cols || (p.used_rows && p.accumulate)) return 1;
     const long tiles = tiles_of<Medium>(p);
-    long parts = tiles ? (ENOUGH_TILES + tiles - 1) / tiles : 1;
+    long parts = tiles ? ENOUGH_TILES / tiles : 1;
     if (parts > p.inner / LENGTH) parts = p.inner / LENGTH;
     if (parts > MOST) parts = MOST;
     return parts < FEWEST ? 1 : (int)parts;
