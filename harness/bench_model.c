@@ -5,12 +5,15 @@
 #include "trainer.h"
 
 #include <errno.h>
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MAX_SAMPLES = 4096, WARM_UP = 3 };
+enum { MAX_SAMPLES = 4096, WARM_UP = 4 /* by then both staging blocks are recorded */ };
+static const double SAMPLE_S = 0.004; /* short steps are timed several at once: they are queued */
 
 typedef struct noise { /* settings of the task below */
     int time, vocab, scored;
@@ -51,13 +54,24 @@ static int by_value(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
+/* Seconds of n steps from the first draw to the last result; scored: positions of the last one. */
+static double run_steps(trainer *t, long *step, int n, const optim_run *run, long *scored,
+                        error *e) {
+    const step_result *result;
+    const double from = clock_steady_s();
+    int steps;
+    for (int i = 0; i < n; i++) trainer_step(t, (*step)++, 1, run);
+    if (!trainer_collect(t, &result, &steps, e))
+        *scored = result[(long)(steps - 1) * trainer_graph(t)->runs].scored;
+    return clock_steady_s() - from;
+}
+
 status bench_steps(step_time *out, const job *j, const backend *b, const task_set *set,
                    double seconds, error *e) {
     arena *a = arena_new();
     *out = (step_time){0};
     const task_set **sets = ARENA_NEW(a, const task_set *, j->runs);
     optim_run *run = ARENA_NEW(a, optim_run, j->runs);
-    step_result *result = ARENA_NEW(a, step_result, j->runs);
     for (int r = 0; r < j->runs; r++) {
         sets[r] = set;
         run[r] = (optim_run){1e-3, 0.1, true};
@@ -65,13 +79,13 @@ status bench_steps(step_time *out, const job *j, const backend *b, const task_se
     trainer *t = trainer_new(a, j, b, sets, e);
     if (t) {
         double *sample = ARENA_NEW(a, double, MAX_SAMPLES);
+        long step = 0, scored = 0;
+        double took = run_steps(t, &step, WARM_UP, run, &scored, e);
+        took = run_steps(t, &step, 1, run, &scored, e);
+        const int group = took < SAMPLE_S ? (int)fmin(SAMPLE_S / took + 1, TRAINER_PENDING) : 1;
         const double end = clock_steady_s() + seconds;
-        long step = 0;
-        while (out->steps < MAX_SAMPLES && (out->steps < 3 || clock_steady_s() < end)) {
-            const double from = clock_steady_s();
-            trainer_step(t, step, 1, run, result);
-            if (step++ >= WARM_UP) sample[out->steps++] = clock_steady_s() - from;
-        }
+        while (out->steps < MAX_SAMPLES && (out->steps < 3 || clock_steady_s() < end) && !e->code)
+            sample[out->steps++] = run_steps(t, &step, group, run, &scored, e) / group;
         qsort(sample, (size_t)out->steps, sizeof *sample, by_value);
         out->median_s = sample[out->steps / 2];
         out->min_s = sample[0];
@@ -79,8 +93,7 @@ status bench_steps(step_time *out, const job *j, const backend *b, const task_se
         if (!model_measure(&cost, &j->model, set->time, e)) {
             const double tokens = (double)j->train.batch * set->time,
                          head = 6.0 * (double)j->model.common.d_model * j->model.vocab;
-            out->flops = j->runs *
-                         (tokens * (cost.flops_per_token - head) + (double)result[0].scored * head);
+            out->flops = j->runs * (tokens * (cost.flops_per_token - head) + (double)scored * head);
         }
     }
     trainer_free(t);
@@ -96,6 +109,7 @@ status bench_peak(double *flops_per_s, const backend *b, error *e) {
            *w = graph_input(g, TENSOR_REAL, "w", DIM(1, SIZE, SIZE));
     APPLY(g, linear, IN(x, w));
     status s = graph_plan(g, false, e);
+    if (!s) s = b->reserve(graph_scratch(g), e);
     void *memory = s ? NULL : b->alloc(graph_arena_bytes(g), e);
     if (memory) {
         graph_bind(g, memory, NULL, NULL);
@@ -103,6 +117,7 @@ status bench_peak(double *flops_per_s, const backend *b, error *e) {
         for (const double end = clock_steady_s() + 0.05; clock_steady_s() < end;) {
             const double from = clock_steady_s();
             graph_forward(g);
+            b->sync(e);
             const double took = clock_steady_s() - from;
             if (took < best) best = took;
         }
@@ -114,7 +129,7 @@ status bench_peak(double *flops_per_s, const backend *b, error *e) {
 }
 
 status bench_side_by_side(step_time *out, const job *j, const backend *b, const task_set *set,
-                          double seconds, int copies, error *e) {
+                          const char *device, double seconds, int copies, error *e) {
     int ends[2];
     if (pipe(ends))
         return error_set(e, STATUS_ENVIRONMENT, "could not open a pipe: %s.", strerror(errno));
@@ -126,8 +141,11 @@ status bench_side_by_side(step_time *out, const job *j, const backend *b, const 
         if (pid) continue;
         step_time mine;
         error failed = {0};
-        bool good = !bench_steps(&mine, j, b, set, seconds, &failed);
+        bool good = !b->open(device, (numerics)j->train.numerics, &failed) &&
+                    !bench_steps(&mine, j, b, set, seconds, &failed);
+        if (!good) fprintf(stderr, "mixgrid: %s\n", failed.text);
         good = good && write(ends[1], &mine, sizeof mine) == (ssize_t)sizeof mine;
+        fflush(stderr);
         _exit(!good);
     }
     close(ends[1]);

@@ -21,6 +21,7 @@ status bench_steps(step_time *out, const job *j, const backend *b, const task_se
  * yardstick of the figures above, as processors change their clock from minute to minute. */
 status bench_peak(double *flops_per_s, const backend *b, error *e);
 
-/* The same in `copies` processes at a time; the medians and minima are averaged over them. */
+/* The same in `copies` processes at a time, each of which opens the device for itself, so this one
+ * must not have; the medians and minima are averaged over them. device: its id, NULL: the first. */
 status bench_side_by_side(step_time *out, const job *j, const backend *b, const task_set *set,
-                          double seconds, int copies, error *e);
+                          const char *device, double seconds, int copies, error *e);

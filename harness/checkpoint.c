@@ -39,9 +39,9 @@ status checkpoint_save(const char *folder, const job *j, optim *o, int run, cons
     const stored_text meta[] = {
         {"run", j->run[run].run_id},
         {"backend", g->backend->name},
-        {"cursor",
-         arena_printf(a, "%ld %d %ld %a %ld %ld %a", c->step, (int)c->phase, c->phase_step,
-                      c->window_nll, c->window_scored, c->window_right, c->first_loss)},
+        {"cursor", arena_printf(a, "%ld %d %ld %a %ld %ld %a %ld", c->step, (int)c->phase,
+                                c->phase_step, c->window_nll, c->window_scored, c->window_right,
+                                c->first_loss, c->bad_step)},
     };
     const stored_file file = {tensors, N_BUFFER, (stored_text *)meta, 3};
     status s = STATUS_OK;
@@ -60,8 +60,9 @@ static const char *apply(const stored_file *f, const job *j, optim *o, int run, 
     if (!device || strcmp(device, g->backend->name)) return "it was made on another device";
     int phase;
     if (!cursor ||
-        sscanf(cursor, "%ld %d %ld %la %ld %ld %la", &c->step, &phase, &c->phase_step,
-               &c->window_nll, &c->window_scored, &c->window_right, &c->first_loss) != 7 ||
+        sscanf(cursor, "%ld %d %ld %la %ld %ld %la %ld", &c->step, &phase, &c->phase_step,
+               &c->window_nll, &c->window_scored, &c->window_right, &c->first_loss,
+               &c->bad_step) != 8 ||
         c->step < 0 || phase < PHASE_ACTIVE || phase > PHASE_DIVERGED)
         return "its position is not readable";
     c->phase = (run_phase)phase;

@@ -16,6 +16,7 @@ typedef struct run_cursor {
     double window_nll; /* since the last logged line */
     long window_scored, window_right;
     double first_loss; /* mean loss of the first step: the measure of an explosion */
+    long bad_step;     /* first step whose loss had exploded or was no number; 0: none */
 } run_cursor;
 
 status checkpoint_save(const char *folder, const job *j, optim *o, int run, const run_cursor *c,

@@ -90,7 +90,7 @@ static status bench_shape(const bench *w, const shape *s, const char *text, erro
     if (!result) result = bench_peak(&peak, w->backend, e);
     if (!result) result = bench_steps(&alone, &one, w->backend, set, seconds, e);
     if (!result) result = bench_steps(&two, &threaded, w->backend, set, seconds, e);
-    if (!result) result = bench_side_by_side(&pair, &one, w->backend, set, seconds, 2, e);
+    if (!result) result = bench_side_by_side(&pair, &one, w->backend, set, NULL, seconds, 2, e);
     if (!result) {
         const double rate = alone.flops / alone.median_s;
         printf("%-36s | %8.2f %8.1f %7.1f %4.0f%% | %8.2f %7.1f | %8.2f %7.1f\n", text,
@@ -120,7 +120,7 @@ status command_bench(int argc, char **argv, error *e) {
     bench w = {.only = "", .milliseconds = 600};
     const char *device = "auto", *db = NULL;
     const cli_option options[] = {
-        {"device", CLI_TEXT, &device, "NAME", "auto, cpu, cpu-v3, cpu-v4 or f64"},
+        {"device", CLI_TEXT, &device, "NAME", "auto, cuda, cuda:0, cpu, cpu-v3, cpu-v4 or f64"},
         {"only", CLI_TEXT, &w.only, "TEXT", "only rows that contain this, such as \"cat d64\""},
         {"ms", CLI_COUNT, &w.milliseconds, "MS", "time for each measurement (default 600)"},
         {"db", CLI_TEXT, &db, "FILE", "also write the figures to the table bench of this database"},
@@ -128,7 +128,7 @@ status command_bench(int argc, char **argv, error *e) {
     cli_texts words = {0};
     bool rebuild;
     status s = CLI_PARSE(a, argc, argv, options, &words, e);
-    if (!s && !(w.backend = backend_find(device, e))) s = e->code;
+    if (!s && !(w.backend = backend_open(device, e))) s = e->code;
     if (!s && db && !(w.store = store_open(db, &rebuild, e))) s = e->code;
     if (!s) {
         w.environment_json = provenance_json(a, w.backend->name, w.backend->summary, NULL);

@@ -152,10 +152,18 @@ static void init_weights(probe *p, const graph *g) {
     backend_put_reals(p->backend, p->param, values, g->param_n);
 }
 
+/* n reals from the device, in the probe's arena. */
+static void *fetch(const probe *p, const void *device, size_t n) {
+    void *host = arena_alloc(p->arena, n * p->backend->real_bytes);
+    p->backend->get(host, device, n * p->backend->real_bytes);
+    return host;
+}
+
 static status write_params(probe *p, const graph *g, const char *path, bool gradients, error *e) {
     stored_tensor *tensors = ARENA_NEW(p->arena, stored_tensor, g->n_param);
     for (int i = 0; i < g->n_param; i++)
-        tensors[i] = describe(p, g->param[i], gradients ? g->param[i]->g : g->param[i]->x);
+        tensors[i] = describe(
+            p, g->param[i], fetch(p, gradients ? g->param[i]->g : g->param[i]->x, g->param[i]->n));
     return safetensors_write(path, &(stored_file){tensors, g->n_param, NULL, 0}, e);
 }
 
@@ -165,13 +173,14 @@ static status write_logits(probe *p, error *e) {
         tape_new(&t, p->backend, &p->spec, 1, p->batch, p->time, false, false, HEAD_LOGITS, e);
     if (s) return s;
     graph_bind(t.model.g, t.memory, p->param, NULL);
-    memcpy(t.model.ids->x, p->ids, t.model.ids->n * sizeof *p->ids);
+    p->backend->put(t.model.ids->x, p->ids, t.model.ids->n * sizeof *p->ids);
     graph_forward(t.model.g);
     npy x = {p->backend->real_bytes == 4 ? NPY_FLOAT32 : NPY_FLOAT64,
              3,
              {p->batch, p->time, p->spec.vocab},
-             t.model.logits->x};
-    s = npy_write(p->logits, &x, e);
+             fetch(p, t.model.logits->x, t.model.logits->n)};
+    s = p->backend->sync(e);
+    if (!s) s = npy_write(p->logits, &x, e);
     tape_free(&t);
     return s;
 }
@@ -198,17 +207,19 @@ static status run_loss(probe *p, const stored_file *weights, error *e) {
         long scored = 0;
         for (long i = 0; i < rows; i++) scored += p->label[i] >= 0;
         const double scale = scored ? 1.0 / (double)scored : 0;
-        memcpy(t.model.ids->x, p->ids, (size_t)rows * sizeof *p->ids);
-        memcpy(t.model.label->x, p->label, (size_t)rows * sizeof *p->label);
+        p->backend->put(t.model.ids->x, p->ids, (size_t)rows * sizeof *p->ids);
+        p->backend->put(t.model.label->x, p->label, (size_t)rows * sizeof *p->label);
         backend_put_reals(p->backend, t.model.scale->x, &scale, 1);
         graph_forward(g);
         graph_backward(g);
         double *nll = ARENA_NEW(p->arena, double, rows), loss = 0;
         backend_get_reals(p->backend, nll, t.model.nll->x, (size_t)rows);
         for (long i = 0; i < rows; i++) loss += nll[i];
-        printf("parameters %zu, scored positions %ld, loss %.9g\n", g->param_n, scored,
-               scored ? loss * scale : 0);
-        if (p->grads) s = write_params(p, g, p->grads, true, e);
+        s = p->backend->sync(e);
+        if (!s)
+            printf("parameters %zu, scored positions %ld, loss %.9g\n", g->param_n, scored,
+                   scored ? loss * scale : 0);
+        if (!s && p->grads) s = write_params(p, g, p->grads, true, e);
         if (!s && p->save_weights) s = write_params(p, g, p->save_weights, false, e);
     }
     p->backend->release(grad);
@@ -229,7 +240,7 @@ status command_probe(int argc, char **argv, error *e) {
         {"logits", CLI_TEXT, &p.logits, "FILE.npy", "write logits [B,T,V]"},
         {"grads", CLI_TEXT, &p.grads, "FILE", "write the gradients of the loss, safetensors"},
         {"save-weights", CLI_TEXT, &p.save_weights, "FILE", "write the weights, safetensors"},
-        {"device", CLI_TEXT, &p.device, "NAME", "auto, cpu, cpu-v3, cpu-v4 or f64"},
+        {"device", CLI_TEXT, &p.device, "NAME", "auto, cuda, cuda:0, cpu, cpu-v3, cpu-v4 or f64"},
     };
     cli_texts words = {0};
     stored_file weights = {0};
@@ -237,7 +248,7 @@ status command_probe(int argc, char **argv, error *e) {
     if (!s && (!p.tokens || words.n))
         s = error_set(e, STATUS_USAGE,
                       "mixgrid probe needs --tokens FILE.npy and options; see --help.");
-    if (!s && !(p.backend = backend_find(p.device, e))) s = e->code;
+    if (!s && !(p.backend = backend_open(p.device, e))) s = e->code;
     if (!s) s = read_spec(&p, e);
     if (!s) s = read_ints(&p.ids, &p, p.tokens, 0, e);
     if (!s && p.labels) s = read_ints(&p.label, &p, p.labels, -1, e);

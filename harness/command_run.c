@@ -1,15 +1,19 @@
 /* command_run.c - mixgrid run: a grid from file to finished report. */
 #include "cli.h"
+#include "plan_sweep.h"
 #include "report/report.h"
 #include "schedule.h"
 
 #include <libgen.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+enum { MAX_PACK = 4096 };
+
 typedef struct run_flags {
-    const char *db, *device, *only, *out, *retry;
-    long workers, pack;
+    const char *db, *device, *only, *out, *retry, *pack;
+    long workers;
     bool dry_run, fail_fast, keep_going, no_report;
 } run_flags;
 
@@ -40,11 +44,26 @@ static status check_only(const grid *g, const char *only, error *e) {
                      g->cell[0].label);
 }
 
+static status read_pack(int *out, const char *word, error *e) {
+    char *end;
+    const long n = strtol(word, &end, 10);
+    const bool is_auto = !strcmp(word, "auto");
+    if (!is_auto && (*end || n < 1 || n > MAX_PACK))
+        return error_set(e, STATUS_USAGE,
+                         "--pack takes a whole number from 1 to %d or auto, not "
+                         "%s.",
+                         MAX_PACK, word);
+    *out = is_auto ? PACK_AUTO : (int)n;
+    return STATUS_OK;
+}
+
 static status run_grid(arena *a, const run_flags *f, const grid *g, error *e) {
+    int most = PACK_AUTO;
+    if (read_pack(&most, f->pack, e)) return e->code;
     const schedule_options options = {.db = f->db,
                                       .device = f->device,
                                       .workers = (int)f->workers,
-                                      .pack = (int)f->pack,
+                                      .pack = most,
                                       .retry_failed = f->retry != NULL,
                                       .fail_fast = f->fail_fast,
                                       .only = f->only};
@@ -68,12 +87,16 @@ static status run_grid(arena *a, const run_flags *f, const grid *g, error *e) {
 
 status command_run(int argc, char **argv, error *e) {
     arena *a = arena_new();
-    run_flags f = {.db = default_db, .device = "auto", .pack = 1};
+    run_flags f = {.db = default_db, .device = "auto", .pack = "auto"};
     const cli_option options[] = {
         {"db", CLI_TEXT, &f.db, "FILE", "results database (default out/results.db)"},
-        {"workers", CLI_COUNT, &f.workers, "N", "processes at a time (default: one per processor)"},
-        {"device", CLI_TEXT, &f.device, "NAME", "auto, cpu, cpu-v3, cpu-v4 or f64"},
-        {"pack", CLI_COUNT, &f.pack, "N", "runs that may share one process and tape (default 1)"},
+        {"workers", CLI_COUNT, &f.workers, "N",
+         "processes at a time on each device (default: one per processor, one per GPU)"},
+        {"device", CLI_TEXT, &f.device, "NAME",
+         "auto, cuda, cuda:0,1, cuda:ID, cpu, cpu-v3, cpu-v4 or f64; auto and cuda: all GPUs"},
+        {"pack", CLI_TEXT, &f.pack, "N|auto",
+         "runs that may share one process and tape (default auto: 1 on a processor, what fits on a "
+         "GPU)"},
         {"dry-run", CLI_FLAG, &f.dry_run, NULL, "print cells, memory and time, run nothing"},
         {"only", CLI_TEXT, &f.only, "TEXT", "only cells whose label contains this"},
         {"retry", CLI_TEXT, &f.retry, "failed", "run failed and timed-out cells again"},

@@ -42,12 +42,13 @@ status command_theory(int argc, char **argv, error *e) {
     const char *device = "auto";
     int missed = 0, n = 0;
     const cli_option options[] = {
-        {"device", CLI_TEXT, &device, "NAME", "auto, cpu, cpu-v3, cpu-v4 or f64 (default auto)"},
+        {"device", CLI_TEXT, &device, "NAME",
+         "auto, cuda, cuda:0, cpu, cpu-v3, cpu-v4 or f64 (default auto)"},
     };
     cli_texts checks = {0};
     status s = CLI_PARSE(a, argc, argv, options, &checks, e);
     if (!s) s = refuse_unknown(&checks, e);
-    const backend *b = s ? NULL : backend_find(device, e);
+    const backend *b = s ? NULL : backend_open(device, e);
     if (!s && !b) s = e->code;
     if (!s)
         printf("hand-built weights on %s\n%-5s %-14s %-40s %-19s %8s %8s %6s  %s\n", b->name,

@@ -6,6 +6,7 @@
 #include "plan_sweep.h"
 #include "schedule.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -24,7 +25,8 @@ typedef struct estimate {
     int n, cap, measured;
 } estimate;
 
-static status measure(double *rate, const pack *p, const backend *b, error *e) {
+/* In a process of its own: a device is opened once, for one kind of numerics. */
+static status measure(double *rate, const pack *p, const device_set *d, error *e) {
     arena *a = arena_new();
     job j;
     job_data data;
@@ -32,7 +34,8 @@ static status measure(double *rate, const pack *p, const backend *b, error *e) {
     step_time t;
     status s = plan_job(&j, &f, a, p, e);
     if (!s) s = job_open_data(&data, &j, 0, e);
-    if (!s) s = bench_steps(&t, &j, b, data.trained, MEASURE_S, e);
+    if (!s)
+        s = bench_side_by_side(&t, &j, d->backend, data.trained, device_id(d, 0), MEASURE_S, 1, e);
     if (!s) *rate = t.flops / t.median_s;
     arena_free(a);
     return s;
@@ -56,17 +59,17 @@ static kind *kind_of(estimate *est, const pack *p) {
 }
 
 /* Seconds of one worker for all packs that fit into the memory. */
-static status estimate_time(double *seconds, arena *a, const sweep_plan *plan, const backend *b,
-                            double available, error *e) {
+static status estimate_time(double *seconds, arena *a, const sweep_plan *plan, const device_set *d,
+                            double room, error *e) {
     estimate est = {.arena = a};
     double unmeasured = 0, cost = 0;
     *seconds = 0;
     for (int i = 0; i < plan->n; i++) {
-        if (plan->pack[i].mem_bytes > available) continue;
+        if (plan->pack[i].mem_bytes > room) continue;
         kind *k = kind_of(&est, &plan->pack[i]);
         if (k->rate <= 0 && est.measured < MAX_MEASURED) {
             est.measured++;
-            if (measure(&k->rate, &plan->pack[i], b, e)) return e->code;
+            if (measure(&k->rate, &plan->pack[i], d, e)) return e->code;
         }
         if (k->rate > 0) {
             cost += plan->pack[i].cost;
@@ -82,47 +85,63 @@ static status estimate_time(double *seconds, arena *a, const sweep_plan *plan, c
 static void print_packs(const sweep_plan *plan) {
     for (int i = 0; i < plan->n && i < MAX_SHOWN; i++) {
         const pack *p = &plan->pack[i];
-        for (int k = 0; k < p->n; k++)
-            printf("%5d  %.12s  %8.2f MiB  %s%s\n", i + 1, p->cell[k]->config->id,
-                   p->mem_bytes / 0x1p20, p->cell[k]->label, p->n > 1 ? "  (pack)" : "");
+        for (int k = 0; k < p->n; k++) {
+            printf("%5d  %.12s  %8.2f MiB  %s", i + 1, p->cell[k]->config->id,
+                   p->mem_bytes / 0x1p20, p->cell[k]->label);
+            if (p->n > 1) printf("  (pack of %d)", p->n);
+            printf("\n");
+        }
     }
     if (plan->n > MAX_SHOWN) printf("  ... and %d more packs\n", plan->n - MAX_SHOWN);
+}
+
+static void print_devices(const device_set *d, int each) {
+    for (int i = 0; i < d->n && !d->is_processor; i++)
+        printf("device %d: %s, %s: %.2f of %.2f GiB free, %.2f GiB for packs, %d worker%s\n", i,
+               d->info[i].name, d->info[i].id, d->info[i].mem_free_bytes / 0x1p30,
+               d->info[i].mem_bytes / 0x1p30, device_room(d, i) / 0x1p30, each,
+               each == 1 ? "" : "s");
+}
+
+static void print_plan(const grid *g, const sweep_plan *plan, const device_set *d, int each,
+                       double seconds, double room) {
+    const int workers = each * d->n;
+    const pack *largest = NULL;
+    int too_large = 0;
+    for (int i = 0; i < plan->n; i++) {
+        if (!largest || plan->pack[i].mem_bytes > largest->mem_bytes) largest = &plan->pack[i];
+        too_large += plan->pack[i].mem_bytes > room;
+    }
+    printf("experiment %s: %ld cells (%d merged, %d excluded), %ld already done, %ld failed "
+           "before, %d packs to run on %s\n",
+           g->experiment, plan->cells, g->merged, g->excluded, plan->already, plan->failed_before,
+           plan->n, d->backend->name);
+    print_devices(d, each);
+    printf(" pack  run           memory        cell\n");
+    print_packs(plan);
+    printf("largest pack %.2f MiB for %d runs; about %.0f s on %d workers (measured just now)\n",
+           largest ? largest->mem_bytes / 0x1p20 : 0, largest ? largest->n : 0, seconds / workers,
+           workers);
+    if (too_large)
+        printf("%d packs need more than the %.2f GiB that this %s has free: they will fail\n",
+               too_large, room / 0x1p30, d->is_processor ? "machine" : "kind of device");
 }
 
 status schedule_dry_run(const grid *g, const schedule_options *options, error *e) {
     arena *a = arena_new();
     store *results = NULL;
     sweep_plan plan;
-    double seconds = 0, most = 0;
-    const double available = memory_available();
-    const backend *b = backend_find(options->device, e);
-    const plan_options planning = {options->only, options->retry_failed, options->pack};
-    status s = b ? STATUS_OK : e->code;
+    device_set d;
+    double seconds = 0, room = 0;
+    status s = devices_find(&d, a, options->device, e);
+    const int each = s ? 0 : workers_each(&d, options->workers);
+    const plan_options planning = {options->only, options->retry_failed, options->pack, each};
     if (!s && access(options->db, F_OK) == 0 && !(results = store_open_readonly(options->db, e)))
         s = e->code;
-    if (!s) s = plan_sweep(&plan, a, g, results, b, &planning, e);
-    if (!s) s = estimate_time(&seconds, a, &plan, b, available, e);
-    if (!s) {
-        const long processors = sysconf(_SC_NPROCESSORS_ONLN);
-        const int workers = options->workers ? options->workers : (int)processors;
-        int too_large = 0;
-        for (int i = 0; i < plan.n; i++) {
-            if (plan.pack[i].mem_bytes > most) most = plan.pack[i].mem_bytes;
-            too_large += plan.pack[i].mem_bytes > available;
-        }
-        printf("experiment %s: %ld cells (%d merged, %d excluded), %ld already done, %ld failed "
-               "before, %d packs to run on %s\n",
-               g->experiment, plan.cells, g->merged, g->excluded, plan.already, plan.failed_before,
-               plan.n, b->name);
-        printf(" pack  run           memory        cell\n");
-        print_packs(&plan);
-        printf("largest pack %.2f MiB; about %.0f s on %d workers (measured just now)\n",
-               most / 0x1p20, seconds / workers, workers);
-        if (too_large)
-            printf("%d packs need more than the %.2f GiB that this machine has free: they will "
-                   "fail\n",
-                   too_large, available / 0x1p30);
-    }
+    if (!s) s = plan_sweep(&plan, a, g, results, &d, &planning, e);
+    for (int i = 0; i < d.n && !s; i++) room = fmax(room, device_room(&d, i));
+    if (!s) s = estimate_time(&seconds, a, &plan, &d, room, e);
+    if (!s) print_plan(g, &plan, &d, each, seconds, room);
     store_close(results);
     arena_free(a);
     return s;

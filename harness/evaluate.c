@@ -1,7 +1,7 @@
 /* evaluate.c - see evaluate.h. */
 #include "evaluate.h"
 
-#include "trainer.h"
+#include "reals.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,8 +20,44 @@ static int eval_micro(const backend *b, const job *j, int time) {
     return tape_micro_batch(b, &j->model, time, EVAL_BATCH, false);
 }
 
-status evaluate_bytes(size_t *bytes, const job *j, const backend *b, int time, error *e) {
-    return tape_bytes(bytes, b, &j->model, j->runs, eval_micro(b, j, time), time, false, false, e);
+/* One batch on the host: what goes to the device, what comes back, and what stays. */
+typedef struct eval_block {
+    const struct evaluator *evaluator;
+    int *ids, *labels, *pred; /* [R, b, T] */
+    void *nll;                /* [R, b, T] reals */
+    int *slices;              /* [R, b, TASK_MAX_SLICES, T] */
+    recording *recording;
+    uint64_t first; /* number of its first example */
+    bool waiting;   /* queued and not scored yet */
+} eval_block;
+
+enum { N_BLOCK = 2 };
+_Static_assert(N_BLOCK <= (int)N_MARK, "every block needs a mark");
+
+typedef struct evaluator {
+    const backend *backend;
+    tape tape;
+    const task_set *const *data;
+    split which;
+    int runs, time, micro;
+    eval_block block[N_BLOCK];
+    arena *arena;
+} evaluator;
+
+static size_t staging_bytes(const backend *b, size_t tokens) {
+    return tokens * (3 * sizeof(int) + b->real_bytes);
+}
+
+status evaluate_need(memory_need *out, const job *j, const backend *b, int time, error *e) {
+    tape t;
+    const int micro = eval_micro(b, j, time);
+    status s = tape_plan(&t, b, &j->model, j->runs, micro, time, false, false, HEAD_LOSS, e);
+    if (s) return s;
+    const size_t tokens = (size_t)j->runs * (size_t)micro * (size_t)time;
+    out->bytes = graph_arena_bytes(t.model.g) + N_BLOCK * staging_bytes(b, tokens);
+    out->scratch = graph_scratch(t.model.g);
+    tape_free(&t);
+    return STATUS_OK;
 }
 
 static score *slice_of(evaluation *v, arena *a, const task_set *set, int kind, int value) {
@@ -40,22 +76,24 @@ static int by_value(const void *a, const void *b) {
     return x->kind != y->kind ? x->kind - y->kind : x->value - y->value;
 }
 
-/* Adds one example: T positions of nll and pred. */
-static void add_example(evaluation *v, arena *a, const task_set *set, const task_example *x,
-                        const double *nll, const int *pred) {
-    const int time = set->time;
+/* Adds one example: T positions of nll and pred, from place `at` of a block. */
+static void add_example(evaluation *v, arena *a, const evaluator *w, const eval_block *k,
+                        const task_set *set, long at) {
+    const int time = w->time, *labels = k->labels + at, *pred = k->pred + at,
+              *slices = k->slices + at * TASK_MAX_SLICES;
     long scored = 0, right = 0;
     for (int t = 0; t < time; t++) {
-        if (x->labels[t] < 0) continue;
-        const bool hit = pred[t] == x->labels[t];
-        v->all.nll += nll[t];
+        if (labels[t] < 0) continue;
+        const bool hit = pred[t] == labels[t];
+        const double nll = reals_read(w->backend, k->nll, at + t);
+        v->all.nll += nll;
         scored++;
         right += hit;
-        for (int k = 0; k < set->n_slices; k++) {
-            const int value = x->slice[k * time + t];
+        for (int i = 0; i < set->n_slices; i++) {
+            const int value = slices[i * time + t];
             if (value < 0) continue;
-            score *s = slice_of(v, a, set, k, value);
-            s->nll += nll[t];
+            score *s = slice_of(v, a, set, i, value);
+            s->nll += nll;
             s->scored++;
             s->right += hit;
         }
@@ -66,48 +104,114 @@ static void add_example(evaluation *v, arena *a, const task_set *set, const task
     v->all.sequences_right += scored > 0 && right == scored;
 }
 
+static status evaluator_new(evaluator *w, const job *j, const backend *b, void *param,
+                            const task_set *const *data, split which, error *e) {
+    *w = (evaluator){.backend = b,
+                     .data = data,
+                     .which = which,
+                     .runs = j->runs,
+                     .time = data[0]->time,
+                     .micro = eval_micro(b, j, data[0]->time),
+                     .arena = arena_new()};
+    if (tape_new(&w->tape, b, &j->model, w->runs, w->micro, w->time, false, false, HEAD_LOSS, e))
+        return e->code;
+    graph_bind(w->tape.model.g, w->tape.memory, param, NULL);
+    const size_t tokens = (size_t)w->runs * (size_t)w->micro * (size_t)w->time;
+    for (int i = 0; i < N_BLOCK; i++) {
+        unsigned char *host = b->alloc_host(staging_bytes(b, tokens), e);
+        if (!host) return e->code;
+        int *ints = (int *)(host + tokens * b->real_bytes);
+        w->block[i] = (eval_block){.evaluator = w,
+                                   .nll = host,
+                                   .ids = ints,
+                                   .labels = ints + tokens,
+                                   .pred = ints + 2 * tokens,
+                                   .slices = ARENA_NEW(w->arena, int, tokens *TASK_MAX_SLICES)};
+    }
+    return STATUS_OK;
+}
+
+static void evaluator_free(evaluator *w) {
+    const backend *b = w->backend;
+    error ignored = {0};
+    b->sync(&ignored); /* what is under way still uses the memory below */
+    for (int i = 0; i < N_BLOCK; i++) {
+        b->forget(w->block[i].recording);
+        b->release_host(w->block[i].nll);
+    }
+    tape_free(&w->tape);
+    arena_free(w->arena);
+}
+
+/* Runs with equal data seeds share one set: its examples are drawn once. */
+static void draw(const evaluator *w, const eval_block *k) {
+    const long rows = (long)w->micro * w->time;
+    const uint64_t count = w->data[0]->count[w->which];
+    for (int r = 0; r < w->runs; r++) {
+        int twin = 0;
+        while (twin < r && w->data[twin] != w->data[r]) twin++;
+        if (twin < r) {
+            const size_t bytes = (size_t)rows * sizeof(int);
+            memcpy(k->ids + r * rows, k->ids + twin * rows, bytes);
+            memcpy(k->labels + r * rows, k->labels + twin * rows, bytes);
+            memcpy(k->slices + r * rows * TASK_MAX_SLICES,
+                   k->slices + twin * rows * TASK_MAX_SLICES, bytes * TASK_MAX_SLICES);
+            continue;
+        }
+        for (long i = 0; i < w->micro; i++) {
+            const long at = r * rows + i * w->time;
+            task_example x = {k->ids + at, k->labels + at, k->slices + at * TASK_MAX_SLICES};
+            /* the last batch is filled up with copies that are not counted */
+            const uint64_t index = k->first + (uint64_t)i;
+            task_get(w->data[r], w->which, index < count ? index : 0, &x);
+        }
+    }
+}
+
+static void run_batch(void *context) {
+    const eval_block *k = context;
+    const evaluator *w = k->evaluator;
+    const model *m = &w->tape.model;
+    const size_t tokens = (size_t)w->runs * (size_t)w->micro * (size_t)w->time;
+    w->backend->put(m->ids->x, k->ids, tokens * sizeof(int));
+    w->backend->put(m->label->x, k->labels, tokens * sizeof(int));
+    graph_forward(m->g);
+    w->backend->get(k->nll, m->nll->x, tokens * w->backend->real_bytes);
+    w->backend->get(k->pred, m->pred->x, tokens * sizeof(int));
+}
+
+static void add_batch(evaluation *out, arena *a, const evaluator *w, eval_block *k) {
+    if (!k->waiting) return;
+    k->waiting = false;
+    const uint64_t count = w->data[0]->count[w->which];
+    for (long r = 0; r < w->runs; r++)
+        for (long i = 0; i < w->micro && k->first + (uint64_t)i < count; i++)
+            add_example(&out[r], a, w, k, w->data[r], (r * w->micro + i) * w->time);
+}
+
 status evaluate(evaluation *out, arena *a, const job *j, const backend *b, void *param,
                 const task_set *const *data, split which, error *e) {
-    const int runs = j->runs, time = data[0]->time;
     const uint64_t count = data[0]->count[which];
-    const int micro = eval_micro(b, j, time);
-    tape held;
-    status s = tape_new(&held, b, &j->model, runs, micro, time, false, false, HEAD_LOSS, e);
-    if (s) return s;
-    model *m = &held.model;
-    graph_bind(m->g, held.memory, param, NULL);
-    const long rows = (long)micro * time;
-    arena *scratch = arena_new();
-    int *ids = ARENA_NEW(scratch, int, runs *rows), *labels = ARENA_NEW(scratch, int, runs *rows),
-        *slices = ARENA_NEW(scratch, int, runs *rows *TASK_MAX_SLICES),
-        *pred = ARENA_NEW(scratch, int, runs *rows);
-    double *nll = ARENA_NEW(scratch, double, runs *rows);
-    memset(out, 0, (size_t)runs * sizeof *out);
-    for (uint64_t first = 0; first < count; first += (uint64_t)micro) {
-        for (long r = 0; r < runs; r++)
-            for (long i = 0; i < micro; i++) {
-                const long at = r * rows + i * time;
-                task_example x = {ids + at, labels + at, slices + at * TASK_MAX_SLICES};
-                /* the last batch is filled up with copies that are not counted */
-                uint64_t index = first + (uint64_t)i < count ? first + (uint64_t)i : 0;
-                task_get(data[r], which, index, &x);
-            }
-        b->put(m->ids->x, ids, (size_t)(runs * rows) * sizeof *ids);
-        b->put(m->label->x, labels, (size_t)(runs * rows) * sizeof *labels);
-        graph_forward(m->g);
-        backend_get_reals(b, nll, m->nll->x, (size_t)(runs * rows));
-        b->get(pred, m->pred->x, (size_t)(runs * rows) * sizeof *pred);
-        for (long r = 0; r < runs; r++)
-            for (long i = 0; i < micro && first + (uint64_t)i < count; i++) {
-                const long at = r * rows + i * time;
-                const task_example x = {ids + at, labels + at, slices + at * TASK_MAX_SLICES};
-                add_example(&out[r], a, data[r], &x, nll + at, pred + at);
-            }
+    evaluator w;
+    status s = evaluator_new(&w, j, b, param, data, which, e);
+    memset(out, 0, (size_t)j->runs * sizeof *out);
+    int next = 0; /* block of the next batch, which is that of the oldest one under way */
+    for (uint64_t first = 0; first < count && !s; first += (uint64_t)w.micro) {
+        eval_block *k = &w.block[next];
+        b->await(next);
+        add_batch(out, a, &w, k);
+        k->first = first;
+        draw(&w, k);
+        b->replay(&k->recording, run_batch, k);
+        b->mark(next);
+        k->waiting = true;
+        next = (next + 1) % N_BLOCK;
     }
-    for (int r = 0; r < runs; r++)
+    if (!s) s = b->sync(e);
+    for (int i = 0; i < N_BLOCK && !s; i++) add_batch(out, a, &w, &w.block[(next + i) % N_BLOCK]);
+    for (int r = 0; r < j->runs; r++)
         if (out[r].n_slices)
             qsort(out[r].slice, (size_t)out[r].n_slices, sizeof *out[r].slice, by_value);
-    arena_free(scratch);
-    tape_free(&held);
-    return STATUS_OK;
+    evaluator_free(&w);
+    return s;
 }

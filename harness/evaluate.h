@@ -27,8 +27,8 @@ typedef struct evaluation {
 status evaluate(evaluation *out, arena *a, const job *j, const backend *b, void *param,
                 const task_set *const *data, split which, error *e);
 
-/* Bytes of the tape that evaluation at this length needs. */
-status evaluate_bytes(size_t *bytes, const job *j, const backend *b, int time, error *e);
+/* What evaluation at this length takes from the backend. */
+status evaluate_need(memory_need *out, const job *j, const backend *b, int time, error *e);
 
 double score_loss(const score *s);
 double score_token_acc(const score *s);

@@ -2,23 +2,21 @@
 #include "optim.h"
 
 #include "kernels/core/rng.h"
+#include "reals.h"
 
 #include <math.h>
 #include <string.h>
-
-enum { HYPER = 8 }; /* reals per run, see kernels.def */
 
 struct optim {
     const graph *model;
     const backend *backend;
     const train_config *config;
     int lanes, runs;
-    void *param, *first, *second, *grad;
+    void *param, *first, *second, *grad, *small;
     size_t bytes; /* of one buffer */
     arena *arena;
-    graph *update; /* gradnorm, adamw */
-    tensor *norm, *hyper;
-    int *seg;
+    graph *update; /* sum of lanes, gradnorm, adamw */
+    tensor *hyper;
 };
 
 double schedule_at(const train_config *c, long step, long steps, long steps_per_epoch) {
@@ -35,9 +33,15 @@ double schedule_at(const train_config *c, long step, long steps, long steps_per_
     return c->min_lr + (1 - c->min_lr) * share;
 }
 
-size_t optim_bytes(size_t param_bytes, int lanes) { return (size_t)(3 + lanes) * param_bytes; }
+/* The small buffers: norm [R], segments [n_param, 3]. */
+static size_t norm_bytes(const graph *g) {
+    return ((size_t)g->runs * g->backend->real_bytes + 63) / 64 * 64;
+}
+static size_t small_bytes(const graph *g) {
+    return norm_bytes(g) + 3 * (size_t)g->n_param * sizeof(int);
+}
 
-static void bind_update(optim *o) {
+static void build_update(optim *o) {
     const int runs = o->runs, params = (int)o->model->param_n;
     graph *u = graph_new(o->arena, o->backend, runs);
     tensor *p = graph_input(u, TENSOR_REAL, "param", DIM(runs, params)),
@@ -45,22 +49,53 @@ static void bind_update(optim *o) {
            *v = graph_input(u, TENSOR_REAL, "second", DIM(runs, params)),
            *g = graph_input(u, TENSOR_REAL, "grad", DIM(runs, params)),
            *seg = graph_input(u, TENSOR_INT, "segments", DIM(o->model->n_param, 3));
-    o->hyper = graph_input(u, TENSOR_REAL, "hyper", DIM(runs, HYPER));
+    o->hyper = graph_input(u, TENSOR_REAL, "hyper", DIM(runs, OPTIM_HYPER));
     g->x = optim_grad(o, 0);
     for (int i = 1; i < o->lanes; i++) { /* lane 0 += lane i, in place */
         tensor *lane = graph_input(u, TENSOR_REAL, "lane", DIM(runs, params));
         lane->x = optim_grad(o, i);
         APPLY(u, add, IN(g, lane))->x = g->x;
     }
-    o->norm = APPLY(u, gradnorm, IN(g, seg));
-    tensor *done = APPLY(u, adamw, IN(p, m, v, g, o->norm, o->hyper, seg));
+    tensor *norm = APPLY(u, gradnorm, IN(g, seg)),
+           *done = APPLY(u, adamw, IN(p, m, v, g, norm, o->hyper, seg));
     if (!done) BUG("%s", u->error.text);
-    /* the big buffers are the optimizer's own; only the small ones are placed here */
+    /* every buffer is the optimizer's own: this graph is never planned */
     p->x = o->param, m->x = o->first, v->x = o->second;
-    seg->x = o->seg;
-    o->hyper->x = ARENA_NEW(o->arena, double, runs *HYPER);
-    o->norm->x = ARENA_NEW(o->arena, double, runs);
+    norm->x = o->small;
+    seg->x = (char *)o->small + norm_bytes(o->model);
+    o->hyper->x = o->small; /* until it is bound */
     o->update = u;
+}
+
+static void update(void *context) { graph_forward(((optim *)context)->update); }
+
+memory_need optim_need(const graph *g, const train_config *c, int lanes) {
+    arena *a = arena_new();
+    void *made_up = (void *)4096;
+    optim o = {.model = g,
+               .backend = g->backend,
+               .config = c,
+               .lanes = lanes,
+               .runs = g->runs,
+               .param = made_up,
+               .first = made_up,
+               .second = made_up,
+               .grad = made_up,
+               .small = made_up,
+               .arena = a};
+    build_update(&o);
+    const memory_need need = {(size_t)(3 + lanes) * graph_param_bytes(g) + small_bytes(g),
+                              g->backend->measure(update, &o)};
+    arena_free(a);
+    return need;
+}
+
+static void put_segments(optim *o) {
+    const graph *g = o->model;
+    int *seg = graph_segments(g, o->arena);
+    if (o->config->decay == DECAY_ALL)
+        for (int i = 0; i < g->n_param; i++) seg[3 * i + 2] = 1;
+    o->backend->put((char *)o->small + norm_bytes(g), seg, 3 * (size_t)g->n_param * sizeof *seg);
 }
 
 optim *optim_new(arena *a, const graph *g, const train_config *c, int lanes, error *e) {
@@ -77,14 +112,13 @@ optim *optim_new(arena *a, const graph *g, const train_config *c, int lanes, err
     o->first = b->alloc(o->bytes, e);
     o->second = b->alloc(o->bytes, e);
     o->grad = b->alloc((size_t)lanes * o->bytes, e);
-    if (e->code) {
+    o->small = b->alloc(small_bytes(g), e);
+    if (e->code || b->reserve(optim_need(g, c, lanes).scratch, e)) {
         optim_free(o);
         return NULL;
     }
-    o->seg = graph_segments(g, a);
-    if (c->decay == DECAY_ALL)
-        for (int i = 0; i < g->n_param; i++) o->seg[3 * i + 2] = 1;
-    bind_update(o);
+    put_segments(o);
+    build_update(o);
     return o;
 }
 
@@ -94,6 +128,7 @@ void optim_free(optim *o) {
     o->backend->release(o->first);
     o->backend->release(o->second);
     o->backend->release(o->grad);
+    o->backend->release(o->small);
 }
 
 const graph *optim_model(const optim *o) { return o->model; }
@@ -104,18 +139,25 @@ void *optim_grad(optim *o, int lane) { return (char *)o->grad + (size_t)lane * o
 
 void optim_zero_grad(optim *o) { o->backend->zero(o->grad, (size_t)o->lanes * o->bytes); }
 
-void optim_step(optim *o, const optim_run *run, double share, long step) {
+void optim_zero_moments(optim *o) {
+    o->backend->zero(o->first, o->bytes);
+    o->backend->zero(o->second, o->bytes);
+}
+
+void optim_write_hyper(const optim *o, void *host, const optim_run *run, double share, long step) {
     const train_config *c = o->config;
     for (int r = 0; r < o->runs; r++) {
-        const double hyper[HYPER] = {share * run[r].lr, run[r].wd,    c->beta1,
-                                     c->beta2,          c->eps,       c->clip,
-                                     (double)step,      run[r].active};
-        backend_put_reals(o->backend,
-                          (char *)o->hyper->x + (size_t)(r * HYPER) * o->backend->real_bytes, hyper,
-                          HYPER);
+        const double hyper[OPTIM_HYPER] = {share * run[r].lr, run[r].wd,    c->beta1,
+                                           c->beta2,          c->eps,       c->clip,
+                                           (double)step,      run[r].active};
+        for (int i = 0; i < OPTIM_HYPER; i++)
+            reals_write(o->backend, host, r * OPTIM_HYPER + i, hyper[i]);
     }
-    graph_forward(o->update);
 }
+
+void optim_bind_hyper(optim *o, void *device) { o->hyper->x = device; }
+
+void optim_update(optim *o) { update(o); }
 
 void optim_get_run(const optim *o, const void *buffer, int run, void *raw) {
     const graph *g = o->model;
@@ -138,12 +180,20 @@ void optim_put_run(const optim *o, void *buffer, int run, const void *raw) {
     }
 }
 
-uint64_t optim_hash(const optim *o, int run) {
+/* One copy for the whole pack: on a GPU every copy costs as much as a kernel. */
+void optim_hash(uint64_t *out, const optim *o) {
     arena *a = arena_new();
-    const size_t bytes = o->model->param_n * o->backend->real_bytes;
-    void *raw = arena_alloc(a, bytes);
-    optim_get_run(o, o->param, run, raw);
-    const rng_key key = rng_key_make(0, "parameters", raw, bytes);
+    const graph *g = o->model;
+    const size_t real = o->backend->real_bytes, bytes = g->param_n * real;
+    char *all = arena_alloc(a, o->bytes), *raw = arena_alloc(a, bytes);
+    o->backend->get(all, o->param, o->bytes);
+    for (int r = 0; r < o->runs; r++) {
+        for (int i = 0; i < g->n_param; i++) {
+            const size_t at = g->param[i]->offset, n = g->param[i]->n / (size_t)o->runs;
+            memcpy(raw + at * real, all + ((size_t)o->runs * at + (size_t)r * n) * real, n * real);
+        }
+        const rng_key key = rng_key_make(0, "parameters", raw, bytes);
+        out[r] = (uint64_t)key.word[1] << 32 | key.word[0];
+    }
     arena_free(a);
-    return (uint64_t)key.word[1] << 32 | key.word[0];
 }

@@ -6,6 +6,7 @@
 #include "trainer.h"
 
 #include <string.h>
+#include <unistd.h>
 
 enum { VALIDATIONS = 11 }; /* ten while training and the last one */
 
@@ -21,15 +22,23 @@ status plan_job(job *out, const task_facts **facts, arena *a, const pack *p, err
 
 /* Of the length that needs most, which is not always the longest: fewer sequences of it go at once.
  */
-static status most_evaluating(size_t *most, const job *j, const task_facts *f, const backend *b,
-                              error *e) {
-    status s = evaluate_bytes(most, j, b, f->time, e);
+static status most_evaluating(memory_need *most, const job *j, const task_facts *f,
+                              const backend *b, error *e) {
+    status s = evaluate_need(most, j, b, f->time, e);
     for (int i = 0; i < j->eval.lengths.n && !s; i++) {
-        size_t bytes = 0;
-        s = evaluate_bytes(&bytes, j, b, f->time_at[i], e);
-        if (bytes > *most) *most = bytes;
+        memory_need need;
+        if ((s = evaluate_need(&need, j, b, f->time_at[i], e))) break;
+        if (need.bytes > most->bytes) most->bytes = need.bytes;
+        if (need.scratch > most->scratch) most->scratch = need.scratch;
     }
     return s;
+}
+
+/* A processor says so here; opening a GPU is left to the workers. */
+static status refuse_numerics(const job *j, const backend *b, error *e) {
+    device_info first;
+    if (b->devices(&first, 1) < 1 || *first.id) return STATUS_OK;
+    return b->open(NULL, (numerics)j->train.numerics, e);
 }
 
 status plan_pack(pack *p, const backend *b, error *e) {
@@ -37,10 +46,11 @@ status plan_pack(pack *p, const backend *b, error *e) {
     job j;
     const task_facts *f;
     model_cost cost;
-    size_t training = 0, evaluating = 0;
+    memory_need training, evaluating;
     status s = plan_job(&j, &f, a, p, e);
+    if (!s) s = refuse_numerics(&j, b, e);
     if (!s) s = model_measure(&cost, &j.model, f->time, e);
-    if (!s) s = trainer_bytes(&training, &j, b, f->time, e);
+    if (!s) s = trainer_need(&training, &j, b, f->time, e);
     if (!s) s = most_evaluating(&evaluating, &j, f, b, e);
     if (!s) {
         const long batches =
@@ -49,22 +59,25 @@ status plan_pack(pack *p, const backend *b, error *e) {
             j.train.epochs > 0 ? j.train.epochs * (double)batches : (double)j.train.steps;
         const double trained = steps * (double)j.train.batch * f->time * cost.flops_per_token,
                      validated = VALIDATIONS / 3.0 * (double)f->eval_tokens * cost.flops_per_token;
-        p->mem_bytes = (double)(training + evaluating);
+        const size_t scratch =
+            training.scratch > evaluating.scratch ? training.scratch : evaluating.scratch;
+        p->mem_bytes = (double)(training.bytes + evaluating.bytes + scratch);
         p->cost = p->n * (trained + validated);
     }
     arena_free(a);
     return s;
 }
 
+static bool has_dropout(const config *c) {
+    return strcmp(config_get(c, "model.dropout"), "0") ||
+           strcmp(config_get(c, "model.embed_dropout"), "0");
+}
+
 /* Everything that plan_pack looks at: cells that differ in what is set per run cost the same, but
  * for whether there is any dropout to record. */
 static const char *shape_key(arena *a, const pack *p) {
     bool dropout = false;
-    for (int i = 0; i < p->n; i++) {
-        const config *c = p->cell[i]->config;
-        dropout |= strcmp(config_get(c, "model.dropout"), "0") ||
-                   strcmp(config_get(c, "model.embed_dropout"), "0");
-    }
+    for (int i = 0; i < p->n; i++) dropout |= has_dropout(p->cell[i]->config);
     return arena_printf(a, "%s %d %d", p->cell[0]->config->pack_key, p->n, dropout);
 }
 
@@ -92,19 +105,55 @@ static bool is_finished(run_state s) {
     return s == RUN_DONE || s == RUN_DIVERGED || s == RUN_TIMEOUT;
 }
 
-static pack *pack_for(sweep_plan *plan, arena *a, const grid_cell *cell, int most) {
-    pack *last = plan->n ? &plan->pack[plan->n - 1] : NULL;
-    if (last && last->n < most && !strcmp(last->cell[0]->config->pack_key, cell->config->pack_key))
-        return last;
-    ARENA_GROW(a, plan->pack, plan->n, plan->cap);
-    pack *p = &plan->pack[plan->n++];
-    *p = (pack){.cell = ARENA_NEW(a, const grid_cell *, most), .attempt = ARENA_NEW(a, long, most)};
-    return p;
+/* The missing cells that may share a tape. */
+typedef struct shape {
+    const grid_cell **cell; /* [n] */
+    int n, cap;
+    int most; /* of them in one pack */
+    int open; /* number of the pack that takes the next one; -1: none */
+} shape;
+
+typedef struct missing {
+    const grid_cell *cell;
+    long attempts;
+    shape *shape;
+} missing;
+
+/* The largest pack of these that one worker has room for; 1 if there is none: it will be refused
+ * with a sentence. Memory grows with the pack, so it is searched by halves. */
+static status find_most(shape *s, const device_set *d, const plan_options *options, error *e) {
+    if (options->pack != PACK_AUTO || d->is_processor) {
+        s->most = options->pack == PACK_AUTO ? 1 : options->pack;
+        return STATUS_OK;
+    }
+    double room = device_room(d, 0);
+    for (int i = 1; i < d->n; i++)
+        if (device_room(d, i) < room) room = device_room(d, i);
+    room /= options->workers;
+    arena *a = arena_new();
+    pack p = {.cell = ARENA_NEW(a, const grid_cell *, s->n)};
+    memcpy(p.cell, s->cell, (size_t)s->n * sizeof *s->cell);
+    for (int i = 0; i < s->n; i++) /* any pack may get one that has dropout, so plan with one */
+        if (has_dropout(s->cell[i]->config)) p.cell[0] = s->cell[i];
+    int fits = 1, high = (s->n + d->n - 1) / d->n;
+    if (high > PACK_MOST) high = PACK_MOST;
+    status failed = STATUS_OK;
+    for (p.n = high; fits < high && !failed; p.n = (fits + high + 1) / 2) {
+        failed = plan_pack(&p, d->backend, e);
+        if (p.mem_bytes <= room)
+            fits = p.n;
+        else
+            high = p.n - 1;
+    }
+    s->most = fits;
+    arena_free(a);
+    return failed;
 }
 
-status plan_sweep(sweep_plan *out, arena *a, const grid *g, store *s, const backend *b,
-                  const plan_options *options, error *e) {
-    *out = (sweep_plan){0};
+static status find_missing(sweep_plan *out, missing **list, int *n, arena *a, const grid *g,
+                           store *s, const plan_options *options, error *e) {
+    map *shapes = map_new(a);
+    int cap = 0;
     for (int i = 0; i < g->n; i++) {
         const grid_cell *cell = &g->cell[i];
         if (options->only && !strstr(cell->label, options->only)) continue;
@@ -120,9 +169,52 @@ status plan_sweep(sweep_plan *out, arena *a, const grid *g, store *s, const back
             out->already++;
             continue;
         }
-        pack *p = pack_for(out, a, cell, options->pack);
-        p->attempt[p->n] = known.attempts + 1;
-        p->cell[p->n++] = cell;
+        void **found = map_text(shapes, cell->config->pack_key);
+        if (!*found) {
+            shape *fresh = ARENA_NEW(a, shape, 1);
+            fresh->open = -1;
+            *found = fresh;
+        }
+        shape *of = *found;
+        ARENA_GROW(a, of->cell, of->n, of->cap);
+        of->cell[of->n++] = cell;
+        ARENA_GROW(a, *list, *n, cap);
+        (*list)[(*n)++] = (missing){cell, known.attempts, of};
     }
-    return plan_packs(out, b, e);
+    return STATUS_OK;
+}
+
+/* Full packs first and the rest in the last one: when a sweep is interrupted and the first packs
+ * are done, the others are made of the same cells again, so all of a pack stand at one step. */
+static void add_cell(sweep_plan *out, arena *a, const missing *m) {
+    shape *s = m->shape;
+    if (s->open < 0 || out->pack[s->open].n == s->most) {
+        s->open = out->n;
+        ARENA_GROW(a, out->pack, out->n, out->cap);
+        out->pack[out->n++] = (pack){.cell = ARENA_NEW(a, const grid_cell *, s->most),
+                                     .attempt = ARENA_NEW(a, long, s->most)};
+    }
+    pack *p = &out->pack[s->open];
+    p->attempt[p->n] = m->attempts + 1;
+    p->cell[p->n++] = m->cell;
+}
+
+int workers_each(const device_set *d, int asked) {
+    if (asked) return asked;
+    return d->is_processor ? (int)sysconf(_SC_NPROCESSORS_ONLN) : 1;
+}
+
+status plan_sweep(sweep_plan *out, arena *a, const grid *g, store *s, const device_set *d,
+                  const plan_options *options, error *e) {
+    missing *list = NULL;
+    int n = 0;
+    *out = (sweep_plan){0};
+    arena *scratch = arena_new();
+    status failed = find_missing(out, &list, &n, scratch, g, s, options, e);
+    for (int i = 0; i < n && !failed; i++) {
+        if (!list[i].shape->most) failed = find_most(list[i].shape, d, options, e);
+        if (!failed) add_cell(out, a, &list[i]);
+    }
+    arena_free(scratch);
+    return failed ? failed : plan_packs(out, d->backend, e);
 }

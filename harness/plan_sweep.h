@@ -1,6 +1,7 @@
 /* plan_sweep.h - which cells of a grid are missing, and how they are packed. */
 #pragma once
 #include "catalog.h"
+#include "devices.h"
 #include "grid.h"
 #include "kernels/core/backend.h"
 #include "results/store.h"
@@ -21,14 +22,22 @@ typedef struct sweep_plan {
     long failed_before;  /* failed earlier and not asked to be retried */
 } sweep_plan;
 
+enum { PACK_AUTO = 0, PACK_MOST = 64 };
+
 typedef struct plan_options {
     const char *only;
     bool retry_failed;
-    int pack;
+    int pack;    /* runs that share a tape at most; PACK_AUTO: see plan_sweep */
+    int workers; /* on each device */
 } plan_options;
 
-/* store NULL: everything is missing. */
-status plan_sweep(sweep_plan *out, arena *a, const grid *g, store *s, const backend *b,
+/* Workers on each device: what was asked for, or one per processor, or one per GPU. */
+int workers_each(const device_set *d, int asked);
+
+/* store NULL: everything is missing. Cells that may share a tape are gathered in grid order.
+ * PACK_AUTO: 1 on a processor, which one run keeps busy; on GPUs as many as fit into the memory of
+ * one worker, at most PACK_MOST, and no more than keep all devices busy. */
+status plan_sweep(sweep_plan *out, arena *a, const grid *g, store *s, const device_set *d,
                   const plan_options *options, error *e);
 /* The pack as a job whose vocabulary and longest length are filled in, and what its task is. */
 status plan_job(job *out, const task_facts **facts, arena *a, const pack *p, error *e);

@@ -24,6 +24,7 @@ enum { MAX_WORKERS = 256, POLL_MS = 100, IMPORT_S = 2, LOG_TAIL = 4096, MAX_CRAS
 
 typedef struct slot {
     pid_t pid; /* 0: idle */
+    int device;
     int pipe;
     pack *pack;
     double start_s;
@@ -34,15 +35,16 @@ typedef struct sweep {
     const schedule_options *options;
     arena *arena;
     home home;
-    const backend *backend;
-    const char *environment_json;
+    device_set devices;
+    const char **environment_json; /* [devices] */
+    double *mem_free;              /* [devices] bytes not promised to a worker */
+    double room;                   /* of the largest device, empty */
     store *store;
     sweep_plan plan;
     pack **queue; /* packs still to run, in order */
     int n_queue, cap_queue, next;
     slot slot[MAX_WORKERS];
     int slots;
-    double mem_free; /* bytes not promised to a worker */
     progress_view *view;
     sweep_outcome *out;
     double cost_left, import_s;
@@ -84,7 +86,8 @@ double memory_available(void) {
 
 /* ---- the worker's side of a fork ---- */
 
-static _Noreturn void become_worker(sweep *w, const pack *p, int progress_fd, pid_t scheduler) {
+static _Noreturn void become_worker(sweep *w, const pack *p, int device, int progress_fd,
+                                    pid_t scheduler) {
     setpgid(0, 0);
     for (int i = 0; i < N_STOP_SIGNALS; i++)
         if (signal(stop_signal[i], SIG_DFL) == SIG_IGN) signal(stop_signal[i], SIG_IGN);
@@ -102,9 +105,10 @@ static _Noreturn void become_worker(sweep *w, const pack *p, int progress_fd, pi
     job j;
     job_bind(&j, a, cell, p->n);
     const worker_options options = {.home = w->home,
-                                    .backend = w->backend,
+                                    .backend = w->devices.backend,
+                                    .device = device_id(&w->devices, device),
                                     .progress_fd = progress_fd,
-                                    .environment_json = w->environment_json,
+                                    .environment_json = w->environment_json[device],
                                     .attempt = p->attempt};
     error e = {0};
     status s = worker_run(&j, &options, &e);
@@ -130,11 +134,12 @@ static status start_worker(sweep *w, int index, pack *p, error *e) {
     if (!pid) {
         close(ends[0]);
         store_detach(w->store); /* or this process would keep the lock of a dead scheduler */
-        become_worker(w, p, ends[1], scheduler);
+        become_worker(w, p, w->slot[index].device, ends[1], scheduler);
     }
     close(ends[1]);
-    w->slot[index] = (slot){pid, ends[0], p, clock_steady_s()};
-    w->mem_free -= p->mem_bytes;
+    slot *s = &w->slot[index];
+    *s = (slot){pid, s->device, ends[0], p, clock_steady_s()};
+    w->mem_free[s->device] -= p->mem_bytes;
     w->left -= p->n;
     w->cost_left -= p->cost;
     const char *label = p->n == 1 ? p->cell[0]->label
@@ -177,7 +182,7 @@ static status requeue_alone(sweep *w, const pack *p, int i, long attempts, int c
     pack *one = ARENA_NEW(w->arena, pack, 1);
     *one = (pack){.n = 1, .cell = &p->cell[i], .attempt = &p->attempt[i], .crashes = crashes};
     *one->attempt = attempts + 1;
-    if (plan_pack(one, w->backend, e)) return e->code;
+    if (plan_pack(one, w->devices.backend, e)) return e->code;
     requeue(w, one);
     return STATUS_OK;
 }
@@ -261,8 +266,8 @@ static status settle(sweep *w, int index, int wait_status, error *e) {
                         WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0};
     read_progress(w, index);
     close(s->pipe);
-    *s = (slot){0};
-    w->mem_free += p->mem_bytes;
+    *s = (slot){.device = s->device};
+    w->mem_free[s->device] += p->mem_bytes;
     progress_slot(w->view, index, NULL, 0, 0);
     for (int i = 0; i < p->n; i++)
         if (settle_run(w, p, i, how, wall_s, e)) return e->code;
@@ -287,12 +292,13 @@ static int running(const sweep *w) {
     return n;
 }
 
-static status refuse_too_large(sweep *w, pack *p, double total, error *e) {
+static status refuse_too_large(sweep *w, pack *p, error *e) {
     char message[256];
     snprintf(message, sizeof message,
-             "needs %.2f GiB of memory, this machine has %.2f GiB free; make the batch, length, "
+             "needs %.2f GiB of memory, this %s has %.2f GiB free; make the batch, length, "
              "vocabulary or model smaller.",
-             p->mem_bytes / 0x1p30, total / 0x1p30);
+             p->mem_bytes / 0x1p30, w->devices.is_processor ? "machine" : "kind of device",
+             w->room / 0x1p30);
     for (int i = 0; i < p->n; i++) {
         const grid_cell *cell = p->cell[i];
         store_run run;
@@ -308,19 +314,21 @@ static status refuse_too_large(sweep *w, pack *p, double total, error *e) {
     return STATUS_OK;
 }
 
-static status launch(sweep *w, double total, error *e) {
-    for (int i = 0; i < w->slots && !signals && w->next < w->n_queue; i++) {
-        if (w->slot[i].pid) continue;
+/* An idle slot on a device that can take this much now; -1: a worker must end first. */
+static int slot_for(const sweep *w, double mem_bytes) {
+    for (int i = 0; i < w->slots; i++)
+        if (!w->slot[i].pid && w->mem_free[w->slot[i].device] >= mem_bytes) return i;
+    return -1;
+}
+
+static status launch(sweep *w, error *e) {
+    while (!signals && w->next < w->n_queue) {
         pack *p = w->queue[w->next];
-        if (p->mem_bytes > total) {
-            w->next++;
-            i--;
-            if (refuse_too_large(w, p, total, e)) return e->code;
-            continue;
-        }
-        if (p->mem_bytes > w->mem_free) break; /* a worker will end and give memory back */
+        const bool refused = p->mem_bytes > w->room;
+        const int index = refused ? -1 : slot_for(w, p->mem_bytes);
+        if (!refused && index < 0) return STATUS_OK;
         w->next++;
-        if (start_worker(w, i, p, e)) return e->code;
+        if (refused ? refuse_too_large(w, p, e) : start_worker(w, index, p, e)) return e->code;
     }
     return STATUS_OK;
 }
@@ -350,10 +358,9 @@ static status import_running(sweep *w, error *e) {
 }
 
 static status loop(sweep *w, error *e) {
-    const double total = w->mem_free;
     status s = STATUS_OK;
     while (!s && (running(w) || (w->next < w->n_queue && !w->stopping))) {
-        s = launch(w, total, e);
+        s = launch(w, e);
         struct pollfd fds[MAX_WORKERS];
         for (int i = 0; i < w->slots; i++)
             fds[i] = (struct pollfd){.fd = w->slot[i].pid ? w->slot[i].pipe : -1, .events = POLLIN};
@@ -442,27 +449,35 @@ static status open_store(sweep *w, error *e) {
     return import_unfinished(w, e);
 }
 
+/* Slots go around the devices, so that the first packs are spread over all of them. */
+static void make_slots(sweep *w, int each) {
+    const device_set *d = &w->devices;
+    w->environment_json = ARENA_NEW(w->arena, const char *, d->n);
+    w->mem_free = ARENA_NEW(w->arena, double, d->n);
+    for (int i = 0; i < d->n; i++) {
+        w->environment_json[i] = provenance_json(w->arena, d->backend->name, d->backend->summary,
+                                                 device_text(w->arena, d, i));
+        w->mem_free[i] = device_room(d, i);
+        if (w->mem_free[i] > w->room) w->room = w->mem_free[i];
+    }
+    w->slots = each > MAX_WORKERS / d->n ? MAX_WORKERS : each * d->n;
+    for (int i = 0; i < w->slots; i++) w->slot[i].device = i % d->n;
+}
+
 status schedule_run(const grid *g, const schedule_options *options, sweep_outcome *out, error *e) {
     arena *a = arena_new();
-    sweep w = {.grid = g,
-               .options = options,
-               .arena = a,
-               .home = home_of(a, options->db),
-               .out = out,
-               .mem_free = memory_available()};
+    sweep w = {
+        .grid = g, .options = options, .arena = a, .home = home_of(a, options->db), .out = out};
     const double start_s = clock_steady_s();
     *out = (sweep_outcome){0};
     signals = 0;
-    long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    w.slots = options->workers ? options->workers : (int)processors;
-    if (w.slots > MAX_WORKERS) w.slots = MAX_WORKERS;
-    const plan_options plan = {options->only, options->retry_failed, options->pack};
-    status s = STATUS_OK;
-    if (!(w.backend = backend_find(options->device, e))) s = e->code;
+    status s = devices_find(&w.devices, a, options->device, e);
+    const int each = s ? 0 : workers_each(&w.devices, options->workers);
+    const plan_options plan = {options->only, options->retry_failed, options->pack, each};
+    if (!s) make_slots(&w, each);
     if (!s) s = open_store(&w, e);
-    if (!s) s = plan_sweep(&w.plan, a, g, w.store, w.backend, &plan, e);
+    if (!s) s = plan_sweep(&w.plan, a, g, w.store, &w.devices, &plan, e);
     if (!s) {
-        w.environment_json = provenance_json(a, w.backend->name, w.backend->summary, NULL);
         out->cells = w.plan.cells;
         out->already = w.plan.already;
         out->failed = w.plan.failed_before;

@@ -7,9 +7,9 @@
 
 typedef struct schedule_options {
     const char *db;     /* path of the database; journals, logs and checkpoints lie beside it */
-    const char *device; /* "auto", ... */
-    int workers;        /* processes at a time; 0: one per processor */
-    int pack;           /* runs that share a tape at most; CPU default 1 */
+    const char *device; /* "auto", "cuda:0,1", ... */
+    int workers;        /* processes at a time on each device; 0: one per processor or GPU */
+    int pack;           /* runs that share a tape at most, or PACK_AUTO */
     bool retry_failed, fail_fast;
     const char *only; /* part of a label ("mixer=cat"); NULL: all cells */
 } schedule_options;

@@ -35,6 +35,10 @@ static const field train[] = {
      .help = "stop early when validation token accuracy reaches this; 0: never"},
     {"eval_every", FIELD_INT, TRAIN(eval_every), "0", 0, 1e12,
      .help = "steps between validations; 0: ten of them, evenly spaced"},
+    {"numerics", FIELD_CHOICE, TRAIN(numerics), "strict", .choices = "strict|fp32|tf32|bf16",
+     .help =
+         "matrix products: strict: own kernels, packed runs equal runs alone; GPU only, cuBLAS: "
+         "fp32, tf32 or bf16 operands"},
     {"log_every", FIELD_INT, TRAIN(log_every), "50", 1, 1e12,
      .help = "steps between logged training losses (means over them)", .no_id = true},
     {"threads", FIELD_INT, TRAIN(threads), "1", 1, 64,

@@ -30,11 +30,20 @@ int tape_micro_batch(const backend *b, const model_spec *spec, int time, int bat
     return size;
 }
 
-status tape_new(tape *t, const backend *b, const model_spec *spec, int runs, int batch, int time,
-                bool dropout, bool training, head_mode head, error *e) {
+status tape_plan(tape *t, const backend *b, const model_spec *spec, int runs, int batch, int time,
+                 bool dropout, bool training, head_mode head, error *e) {
     *t = (tape){.batch = batch, .time = time, .arena = arena_new()};
     status s = build(&t->model, t->arena, b, spec, runs, batch, time, dropout, training, head, e);
-    if (s == STATUS_OK && !(t->memory = b->alloc(graph_arena_bytes(t->model.g), e))) s = e->code;
+    if (s) tape_free(t);
+    return s;
+}
+
+status tape_new(tape *t, const backend *b, const model_spec *spec, int runs, int batch, int time,
+                bool dropout, bool training, head_mode head, error *e) {
+    status s = tape_plan(t, b, spec, runs, batch, time, dropout, training, head, e);
+    if (s) return s;
+    s = b->reserve(graph_scratch(t->model.g), e);
+    if (!s && !(t->memory = b->alloc(graph_arena_bytes(t->model.g), e))) s = e->code;
     if (s) tape_free(t);
     return s;
 }
@@ -46,12 +55,14 @@ void tape_free(tape *t) {
     *t = (tape){0};
 }
 
-status tape_bytes(size_t *bytes, const backend *b, const model_spec *spec, int runs, int batch,
-                  int time, bool dropout, bool training, error *e) {
-    arena *a = arena_new();
-    model m;
-    status s = build(&m, a, b, spec, runs, batch, time, dropout, training, HEAD_LOSS, e);
-    *bytes = s ? 0 : graph_arena_bytes(m.g);
-    arena_free(a);
-    return s;
+static void run_once(void *context) {
+    graph *g = context;
+    graph_forward(g);
+    if (g->training) graph_backward(g);
+}
+
+size_t graph_scratch(graph *g) {
+    void *made_up = (void *)4096; /* nothing is read or written there */
+    graph_bind(g, made_up, made_up, g->training ? made_up : NULL);
+    return g->backend->measure(run_once, g);
 }

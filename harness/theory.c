@@ -31,6 +31,7 @@
 #include "theory.h"
 
 #include "catalog.h"
+#include "tape.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -207,7 +208,7 @@ static void write_filter(const construction *m, const filter *f) {
 
 /* Plans and allocates the tape that was built, writes what no table changes. */
 static status finish(construction *m, error *e) {
-    if (graph_plan(m->g, false, e)) return e->code;
+    if (graph_plan(m->g, false, e) || m->backend->reserve(graph_scratch(m->g), e)) return e->code;
     m->memory = m->backend->alloc(graph_arena_bytes(m->g), e);
     m->param = m->memory ? m->backend->alloc(graph_param_bytes(m->g), e) : NULL;
     if (!m->param) return e->code;
@@ -413,6 +414,7 @@ status theory_measure(theory_result *out, const theory_case *c, const backend *b
     const int used = tables && tables < c->tables ? tables : c->tables;
     status s = c->build == BUILD_LANDMARK ? measure_landmarks(&t, c, a, b, used, e)
                                           : measure_attention(&t, c, a, b, used, e);
+    if (!s) s = b->sync(e);
     *out = (theory_result){.examples = t.examples};
     if (!s) switch (c->quantity) {
         case QUANTITY_ACCURACY: out->measured = 1 - (double)t.wrong / (double)t.scored; break;

@@ -14,7 +14,11 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CHECKPOINT_S = 60, PROGRESS_MS = 200, VALIDATIONS = 10, PATIENCE_S = 60, LOOK_MS = 50 };
+enum { CHECKPOINT_S = 60, PROGRESS_MS = 200, PATIENCE_S = 60, LOOK_MS = 50 };
+enum {
+    VALIDATIONS = 10,
+    LOOK_EVERY = 50 /* steps; not log_every, which must not change a result */
+};
 static const double EXPLODED = 100; /* times the first loss: the run will not come back */
 
 static volatile sig_atomic_t stop_signals;
@@ -41,13 +45,14 @@ typedef struct worker {
     trainer *trainer;
     optim_run *optim_run; /* [R] */
     run_cursor *cursor;   /* [R] */
-    step_result *result;  /* [R] */
+    uint64_t *hash;       /* [R] */
     journal **journal;    /* [R] */
     bool *timed_out;      /* [R] */
     bool begun;           /* the attempts are in the journals */
-    long steps, epoch;
+    long steps, epoch, eval_every;
     double start_s, checkpoint_s, progress_s;
     progress progress;
+    step_result last; /* of the first run, at the last collect */
 } worker;
 
 /* Runs with equal data seeds share their sets: they are opened, and later drawn, once. */
@@ -69,7 +74,22 @@ static status open_data(worker *w, error *e) {
             j->model.max_time = w->data[0].at_length[i]->time;
     w->steps = job_steps(j, w->trained[0]);
     w->epoch = job_steps_per_epoch(j, w->trained[0]);
+    w->eval_every = j->train.eval_every ? j->train.eval_every : w->steps / VALIDATIONS;
+    if (w->eval_every < 1) w->eval_every = 1;
     return STATUS_OK;
+}
+
+/* All that will ever be needed: scratch that moved would leave recordings with the old address. */
+static status reserve_scratch(const worker *w, error *e) {
+    const backend *b = w->options->backend;
+    memory_need most, need;
+    if (trainer_need(&most, &w->job, b, w->trained[0]->time, e)) return e->code;
+    for (int i = -1; i < w->job.eval.lengths.n; i++) {
+        const task_set *set = i < 0 ? w->trained[0] : w->data[0].at_length[i];
+        if (evaluate_need(&need, &w->job, b, set->time, e)) return e->code;
+        if (need.scratch > most.scratch) most.scratch = need.scratch;
+    }
+    return b->reserve(most.scratch, e);
 }
 
 /* All runs of a pack go on from the same step, or all start again. */
@@ -89,9 +109,12 @@ static void resume(worker *w) {
 /* Bytes of run r alone: what is stored of a run does not depend on its pack. */
 static status bytes_alone(size_t *bytes, const worker *w, int r, error *e) {
     job alone = w->job;
+    memory_need need = {0};
     alone.runs = 1;
     alone.run = &w->job.run[r];
-    return trainer_bytes(bytes, &alone, w->options->backend, w->trained[0]->time, e);
+    if (trainer_need(&need, &alone, w->options->backend, w->trained[0]->time, e)) return e->code;
+    *bytes = need.bytes + need.scratch;
+    return STATUS_OK;
 }
 
 /* A worker whose scheduler was killed finishes its step and writes a checkpoint: the next worker of
@@ -126,7 +149,7 @@ static status begin_attempts(worker *w, error *e) {
     model_cost cost;
     if (model_measure(&cost, &j->model, w->trained[0]->time, e)) return e->code;
     for (int r = 0; r < j->runs; r++) {
-        size_t bytes;
+        size_t bytes = 0;
         if (bytes_alone(&bytes, w, r, e)) return e->code;
         journal_attempt(w->journal[r], j->run[r].run_id, j->run[r].config_json,
                         w->options->environment_json, w->options->attempt[r],
@@ -165,6 +188,7 @@ static void end_run(worker *w, int r, run_state state, const char *message) {
 
 /* ---- training ---- */
 
+/* Of the parameters as they are now: nothing may be pending. */
 static void log_window(worker *w, int r) {
     run_cursor *c = &w->cursor[r];
     if (!c->window_scored) return;
@@ -172,7 +196,7 @@ static void log_window(worker *w, int r) {
                    c->window_nll / (double)c->window_scored);
     journal_metric(w->journal[r], "train", "", "token_acc", c->step,
                    (double)c->window_right / (double)c->window_scored);
-    journal_hash(w->journal[r], c->step, optim_hash(trainer_optim(w->trainer), r));
+    journal_hash(w->journal[r], c->step, w->hash[r]);
     c->window_nll = 0;
     c->window_scored = c->window_right = 0;
 }
@@ -183,20 +207,52 @@ static void freeze(worker *w, int r, run_phase phase) {
     w->optim_run[r].active = false;
 }
 
-static void after_step(worker *w, int r, const step_result *result) {
-    run_cursor *c = &w->cursor[r];
+/* Takes in one step of one run; decides nothing, as this happens at any time. */
+static void add_step(run_cursor *c, const step_result *result) {
     c->step++;
     if (c->phase != PHASE_ACTIVE) return;
     const double loss = result->scored ? result->nll_sum / (double)result->scored : 0;
     if (c->step == 1) c->first_loss = loss;
+    if (!c->bad_step && (!isfinite(loss) || loss > EXPLODED * (c->first_loss + 1)))
+        c->bad_step = c->step;
     c->window_nll += result->nll_sum;
     c->window_scored += result->scored;
     c->window_right += result->right;
-    if (!isfinite(loss) || loss > EXPLODED * (c->first_loss + 1)) {
-        log_window(w, r);
-        freeze(w, r, PHASE_DIVERGED);
-    } else if (c->step % w->job.train.log_every == 0 || c->step == w->steps) {
-        log_window(w, r);
+}
+
+static bool is_log_step(const worker *w, long step) {
+    return step % w->job.train.log_every == 0 || step == w->steps;
+}
+
+static bool is_look_step(const worker *w, long step) {
+    return step % LOOK_EVERY == 0 || step % w->eval_every == 0 || step == w->steps;
+}
+
+/* Waits for the device and takes in what it has measured. */
+static status collect(worker *w, error *e) {
+    const step_result *result;
+    int steps;
+    if (trainer_collect(w->trainer, &result, &steps, e)) return e->code;
+    for (int i = 0; i < steps; i++)
+        for (int r = 0; r < w->job.runs; r++)
+            add_step(&w->cursor[r], &result[(long)i * w->job.runs + r]);
+    if (steps) w->last = result[(long)(steps - 1) * w->job.runs];
+    return STATUS_OK;
+}
+
+/* After a collect: what is due after this many steps. */
+static void look(worker *w, long step) {
+    const bool log = is_log_step(w, step), decide = is_look_step(w, step);
+    bool any = false;
+    for (int r = 0; r < w->job.runs; r++)
+        any |= w->cursor[r].phase == PHASE_ACTIVE && (log || (decide && w->cursor[r].bad_step));
+    if (any) optim_hash(w->hash, trainer_optim(w->trainer));
+    for (int r = 0; r < w->job.runs; r++) {
+        run_cursor *c = &w->cursor[r];
+        if (c->phase != PHASE_ACTIVE) continue;
+        const bool diverged = decide && c->bad_step;
+        if (log || diverged) log_window(w, r);
+        if (diverged) freeze(w, r, PHASE_DIVERGED);
     }
 }
 
@@ -236,11 +292,14 @@ static status validate(worker *w, error *e) {
     arena *a = arena_new();
     evaluation *v = ARENA_NEW(a, evaluation, w->job.runs);
     status s = evaluate_at(w, v, a, SPLIT_VAL, -1, e);
+    bool hashed = false;
     for (int r = 0; r < w->job.runs && !s; r++) {
         run_cursor *c = &w->cursor[r];
         if (c->phase != PHASE_ACTIVE) continue;
         journal_score(w->journal[r], w->trained[r], SPLIT_VAL, "", &v[r].all, c->step);
         if (w->job.train.stop_at > 0 && score_token_acc(&v[r].all) >= w->job.train.stop_at) {
+            if (!hashed) optim_hash(w->hash, trainer_optim(w->trainer));
+            hashed = true;
             log_window(w, r);
             freeze(w, r, PHASE_STOPPED);
         }
@@ -249,14 +308,18 @@ static status validate(worker *w, error *e) {
     return s ? s : flush_all(w, false, e);
 }
 
-static void report_progress(worker *w, long step, const step_result *result) {
-    const double at = clock_steady_s();
-    if (w->options->progress_fd < 0 || (at - w->progress_s < 1e-3 * PROGRESS_MS && step < w->steps))
-        return;
-    w->progress_s = at;
+static bool progress_is_due(const worker *w, double now) {
+    return w->options->progress_fd >= 0 && now - w->progress_s >= 1e-3 * PROGRESS_MS;
+}
+
+static void report_progress(worker *w, long step) {
+    const double now = clock_steady_s();
+    const step_result *last = &w->last;
+    if (!progress_is_due(w, now) && !(w->options->progress_fd >= 0 && step == w->steps)) return;
+    w->progress_s = now;
     w->progress =
-        (progress){step, w->steps, result->scored ? result->nll_sum / (double)result->scored : 0,
-                   result->scored ? (double)result->right / (double)result->scored : 0};
+        (progress){step, w->steps, last->scored ? last->nll_sum / (double)last->scored : 0,
+                   last->scored ? (double)last->right / (double)last->scored : 0};
     /* the pipe is non-blocking and a message may get lost: it is only for people */
     if (write(w->options->progress_fd, &w->progress, sizeof w->progress) < 0) return;
 }
@@ -267,33 +330,41 @@ static bool any_active(const worker *w) {
     return false;
 }
 
+/* Something at this step, or just now, needs to know what the device has done so far. */
+static bool must_collect(const worker *w, long step, double now) {
+    const train_config *c = &w->job.train;
+    return is_log_step(w, step) || is_look_step(w, step) || stop_signals ||
+           trainer_pending(w->trainer) == TRAINER_PENDING || progress_is_due(w, now) ||
+           (c->max_minutes > 0 && now - w->start_s > 60 * c->max_minutes) ||
+           now - w->checkpoint_s > CHECKPOINT_S;
+}
+
 static status train(worker *w, error *e) {
     const train_config *c = &w->job.train;
-    long every = c->eval_every ? c->eval_every : w->steps / VALIDATIONS;
-    if (every < 1) every = 1;
     for (int r = 0; r < w->job.runs; r++)
         w->optim_run[r] =
             (optim_run){w->job.run[r].lr, w->job.run[r].wd, w->cursor[r].phase == PHASE_ACTIVE};
     long step = w->cursor[0].step; /* the same for all runs of a pack */
     while (step < w->steps && any_active(w)) {
-        trainer_step(w->trainer, step, schedule_at(c, step, w->steps, w->epoch), w->optim_run,
-                     w->result);
+        trainer_step(w->trainer, step, schedule_at(c, step, w->steps, w->epoch), w->optim_run);
         step++;
-        for (int r = 0; r < w->job.runs; r++) after_step(w, r, &w->result[r]);
-        report_progress(w, step, &w->result[0]);
-        if (step % every == 0 && step < w->steps && validate(w, e)) return e->code;
-        const double at = clock_steady_s();
+        const double now = clock_steady_s();
+        if (!must_collect(w, step, now)) continue;
+        if (collect(w, e)) return e->code;
+        look(w, step);
+        report_progress(w, step);
+        if (step % w->eval_every == 0 && step < w->steps && validate(w, e)) return e->code;
         if (stop_signals) {
             if (checkpoint_all(w, e)) return e->code;
             for (int r = 0; r < w->job.runs; r++) end_run(w, r, RUN_PREEMPTED, "");
             return STATUS_INTERRUPTED;
         }
-        if (c->max_minutes > 0 && at - w->start_s > 60 * c->max_minutes) {
+        if (c->max_minutes > 0 && now - w->start_s > 60 * c->max_minutes) {
             for (int r = 0; r < w->job.runs; r++)
                 if (w->cursor[r].phase == PHASE_ACTIVE) w->timed_out[r] = true;
             return STATUS_OK;
         }
-        if (at - w->checkpoint_s > CHECKPOINT_S && checkpoint_all(w, e)) return e->code;
+        if (now - w->checkpoint_s > CHECKPOINT_S && checkpoint_all(w, e)) return e->code;
     }
     return STATUS_OK;
 }
@@ -336,7 +407,7 @@ static status finish(worker *w, error *e) {
         } else if (w->cursor[r].phase == PHASE_DIVERGED) {
             state = RUN_DIVERGED;
             snprintf(message, sizeof message, "the loss exploded or was not a number at step %ld.",
-                     own_step(&w->cursor[r]));
+                     w->cursor[r].bad_step);
         }
         end_run(w, r, state, message);
     }
@@ -358,11 +429,13 @@ status worker_run(const job *j, const worker_options *options, error *e) {
                 .trained = ARENA_NEW(a, const task_set *, n),
                 .optim_run = ARENA_NEW(a, optim_run, n),
                 .cursor = ARENA_NEW(a, run_cursor, n),
-                .result = ARENA_NEW(a, step_result, n),
+                .hash = ARENA_NEW(a, uint64_t, n),
                 .journal = ARENA_NEW(a, journal *, n),
                 .timed_out = ARENA_NEW(a, bool, n)};
     w.checkpoint_s = w.start_s;
-    status s = open_data(&w, e);
+    status s = options->backend->open(options->device, (numerics)j->train.numerics, e);
+    if (!s) s = open_data(&w, e);
+    if (!s) s = reserve_scratch(&w, e);
     if (!s && !(w.trainer = trainer_new(a, &w.job, options->backend, w.trained, e))) s = e->code;
     if (!s) s = open_journals(&w, e);
     if (!s) resume(&w);

@@ -16,13 +16,19 @@ typedef struct progress {
 
 typedef struct worker_options {
     home home;
-    const backend *backend;
+    const backend *backend;       /* not opened yet: this process does */
+    const char *device;           /* of the backend: its id; NULL: the first */
     int progress_fd;              /* -1: nobody listens */
     const char *environment_json; /* provenance of this attempt */
     const long *attempt;          /* [R] number of this attempt of each run, from 1 */
 } worker_options;
 
-/* Trains the pack to its end, or to the first SIGINT, SIGTERM, SIGUSR1 or SIGUSR2: then it
+/* What the steps of a pack have measured is looked at when the log, a validation or the end needs
+ * it, and besides every LOOK_EVERY steps; whether a run has diverged is decided at the latter, at
+ * validations and at the end, so it depends on the configuration only. A diverged or stopped run is
+ * frozen: no bit of it changes while its neighbours go on.
+ *
+ * Trains the pack to its end, or to the first SIGINT, SIGTERM, SIGUSR1 or SIGUSR2: then it
  * checkpoints and returns STATUS_INTERRUPTED; a second signal ends the process at once. Every run's
  * end is in its journal, diverged and timed-out ones too (these are results: STATUS_OK). Errors
  * that end the pack are journaled as failed and returned. */

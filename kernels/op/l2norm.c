@@ -39,6 +39,11 @@ static const op_case cases[] = {
     {.in = {{3, {3, 11, 33}}}, .arg = {.heads = 11, .eps = 1e-2}},
     {.in = {{3, {2, 3, 129}}}, .arg = {.heads = 3}},
     {.in = {{2, {33, 64}}}, .arg = {.heads = 1, .eps = 1e-12}},
+    /* rows and columns around the teams and blocks of norm.cuh */
+    {.in = {{2, {65, 16}}}, .arg = {.heads = 4}},
+    {.in = {{2, {9, 128}}}},
+    {.in = {{2, {3, 1024}}}},
+    {.in = {{1, {4100}}}},
 };
 
 const op K(op_l2norm) = {

@@ -39,6 +39,14 @@ static const op_case cases[] = {
     {.in = {{3, {1, 3, 33}}, {1, {33}}}, .arg = {.eps = 1e-6}},
     {.in = {{3, {3, 11, 129}}, {1, {129}}}, .arg = {.eps = 1e-5}},
     {.in = {{3, {2, 5, 12}}, {1, {4}}}, .arg = {.eps = 1e-5}}, /* three heads */
+    /* rows and columns around the teams, blocks and chunks of norm.cuh */
+    {.in = {{2, {259, 4}}, {1, {4}}}, .arg = {.eps = 1e-5}},
+    {.in = {{2, {4100, 5}}, {1, {5}}}, .arg = {.eps = 1e-5}},
+    {.in = {{2, {35, 32}}, {1, {32}}}, .arg = {.eps = 1e-5}},
+    {.in = {{2, {17, 256}}, {1, {256}}}, .arg = {.eps = 1e-5}},
+    {.in = {{2, {9, 510}}, {1, {510}}}, .arg = {.eps = 1e-5}},
+    {.in = {{2, {17, 516}}, {1, {516}}}, .arg = {.eps = 1e-5}},
+    {.in = {{2, {2, 4101}}, {1, {4101}}}, .arg = {.eps = 1e-5}},
 };
 
 const op K(op_rmsnorm) = {
