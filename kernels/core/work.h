@@ -65,3 +65,10 @@ static inline size_t scan_work(int time, int cols, int state) {
 
 /* Numerator, denominator, their derivatives, and two exponents, per channel. */
 static inline size_t wkv_work(int cols) { return 6 * (size_t)cols; }
+
+enum { RANKCONV_TILE = 32 }; /* tokens whose taps are made at once; bits depend on it */
+
+/* Taps of a tile, and their gradients. */
+static inline size_t rankconv_work(int cols, int width) {
+    return 2 * RANKCONV_TILE * (size_t)width * (size_t)cols;
+}
