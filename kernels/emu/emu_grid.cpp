@@ -6,8 +6,9 @@
  *
  * A thread that returns without waiting hands its fiber to the next lane, so that kernels without
  * barriers need one fiber and one switch per warp. Under ThreadSanitizer each thread keeps a fiber
- * of its own, of up to MAX_FIBERS threads of a launch: races between threads and between blocks
- * show, but for blocks that are so far apart that they share fibers. */
+ * of its own, and FIBERS / threads of a block, but at least 2, neighbouring blocks have fibers
+ * apart: races between threads show, and races between blocks unless all of them are between blocks
+ * that share fibers. More would cost time: a thread knows a moment of every other. */
 #include "cuda_emu.h"
 #include "emu_fiber.h"
 #include "emu_memory.h"
@@ -24,7 +25,7 @@ Place place;
 
 namespace {
 
-constexpr unsigned WARP = 32, MAX_THREADS = 1024, MAX_DEPTH = 64, MAX_FIBERS = 4096;
+constexpr unsigned WARP = 32, MAX_THREADS = 1024, MAX_DEPTH = 64, FIBERS = 1024;
 constexpr unsigned MAX_WARPS = MAX_THREADS / WARP, MAX_ROWS = 65535;
 constexpr size_t MAX_SHARED = 48 * 1024, PAGE = 4096;
 constexpr unsigned SOURCE_VOTE = WARP; /* as a source lane: all of them, a vote */
@@ -62,7 +63,8 @@ struct Grid {
 
 int order_now;
 uint64_t random_state;
-std::vector<fiber *> fibers, idle;
+/* Never destroyed: fibers live as long as the process. */
+std::vector<fiber *> &fibers = *new std::vector<fiber *>, &idle = *new std::vector<fiber *>;
 
 /* ---- orders ----------------------------------------------------------------------------- */
 
@@ -109,9 +111,7 @@ void fiber_main() {
         while (t) {
             make_current(t);
             t->on = self;
-            fiber_acquire(nullptr, &grid.start);
             grid.launch->thread(grid.launch);
-            fiber_release(nullptr, &grid.end);
             t = grid.current;
             t->state = DONE;
             t = next_new(index_of(t) / WARP);
@@ -122,11 +122,7 @@ void fiber_main() {
 }
 
 fiber *fiber_for(const Thread *t) {
-    if (OWN_FIBERS) {
-        const size_t i = (size_t)grid.set * grid.n_threads + index_of(t);
-        while (fibers.size() <= i) fibers.push_back(fiber_new(fiber_main));
-        return fibers[i];
-    }
+    if (OWN_FIBERS) return fibers[grid.set * grid.n_threads + index_of(t)];
     if (idle.empty()) return fiber_new(fiber_main);
     fiber *f = idle.back();
     idle.pop_back();
@@ -154,7 +150,7 @@ void thread_resume(Thread *t) {
 
 /* To ThreadSanitizer: what these threads did before comes before what any of them does next. */
 void join(const unsigned *index, unsigned n) {
-    if (!OWN_FIBERS) return;
+    if (!OWN_FIBERS || !n) return;
     void *tag = &grid.thread[index[0]].tag;
     for (unsigned i = 0; i < n; i++) fiber_release(grid.thread[index[i]].on, tag);
     for (unsigned i = 0; i < n; i++) fiber_acquire(grid.thread[index[i]].on, tag);
@@ -247,15 +243,16 @@ bool warp_run(unsigned warp) {
 /* All that have not returned wait at one barrier: go on. */
 void block_release() {
     unsigned index[MAX_THREADS], n = 0;
-    for (unsigned i = 0; i < grid.n_threads; i++)
-        if (grid.thread[i].state == AT_BLOCK) index[n++] = i;
-    const Thread *first = &grid.thread[index[0]];
-    for (unsigned i = 0; i < n; i++) {
-        Thread *t = &grid.thread[index[i]];
+    const Thread *first = nullptr;
+    for (unsigned i = 0; i < grid.n_threads; i++) {
+        Thread *t = &grid.thread[i];
+        if (t->state != AT_BLOCK) continue;
+        if (!first) first = t;
         if (t->site.line != first->site.line || strcmp(t->site.file, first->site.file) != 0)
             thread_fail(t, "waits in __syncthreads at %s:%d, other threads of the block at %s:%d",
                         t->site.file, t->site.line, first->site.file, first->site.line);
         t->state = READY;
+        index[n++] = i;
     }
     join(index, n);
 }
@@ -401,8 +398,8 @@ unsigned warp_vote(const char *what, unsigned mask, bool vote, Site at) {
 
 void check_pointer(const char *kernel, int argument, const void *p) {
     if (!p || !memory_protected() || memory_holds(p, 0) || scratch_holds(p)) return;
-    emu_fail("kernel %s: argument %d points to host memory, which a GPU cannot read", kernel,
-             argument);
+    emu_fail("kernel %s: argument %d points neither to device memory nor to scratch that is held",
+             kernel, argument);
 }
 
 void launch_queue(Launch *l) {
@@ -422,6 +419,18 @@ void launch_queue(Launch *l) {
     queue_add(&l->queued);
 }
 
+/* To ThreadSanitizer: the first n fibers start after all that the host did, and the host goes on
+ * after all that they did. */
+static void host_before(unsigned n) {
+    while (fibers.size() < n) fibers.push_back(fiber_new(fiber_main));
+    fiber_release(nullptr, &grid.start);
+    for (unsigned i = 0; i < n; i++) fiber_acquire(fibers[i], &grid.start);
+}
+static void host_after(unsigned n) {
+    for (unsigned i = 0; i < n; i++) fiber_release(fibers[i], &grid.end);
+    fiber_acquire(nullptr, &grid.end);
+}
+
 void grid_run(job *j) {
     const Launch *l = reinterpret_cast<const Launch *>(j);
     const dim3 &g = l->grid, &b = l->block;
@@ -432,16 +441,17 @@ void grid_run(job *j) {
     place.grid_dim = g;
     place.block_dim = b;
     random_state = (uint64_t)l->order;
+    const unsigned sets = (unsigned)min(n, max(2ul, (unsigned long)(FIBERS / grid.n_threads)));
     Shared shared(l->shared, n);
-    fiber_release(nullptr, &grid.start);
+    if (OWN_FIBERS) host_before(sets * grid.n_threads);
     for (unsigned long i = 0; i < n; i++) {
         const unsigned long k = l->order == EMU_REVERSE ? n - 1 - i : i;
-        grid.set = (unsigned)(i % (MAX_FIBERS / grid.n_threads));
+        grid.set = (unsigned)(i % sets);
         place.block = {(unsigned)(k % g.x), (unsigned)(k / g.x % g.y), (unsigned)(k / g.x / g.y)};
         place.shared = shared.of(i);
         block_run();
     }
-    fiber_acquire(nullptr, &grid.end);
+    if (OWN_FIBERS) host_after(sets * grid.n_threads);
     grid.launch = nullptr;
 }
 
