@@ -112,3 +112,8 @@ if(CUDA_INCLUDE)
     add_test(NAME backend_cuda_test COMMAND backend_cuda_test)
     set_tests_properties(backend_cuda_test PROPERTIES TIMEOUT 60)
 endif()
+
+# What is no op and so not in the registry of op_test, on the emulated GPU.
+add_executable(bf16_test ${K}/cuda/test/bf16_test.c)
+target_link_libraries(bf16_test PRIVATE emu kernels PkgConfig::CMOCKA flags)
+add_test(NAME bf16_test COMMAND bf16_test)
