@@ -17,9 +17,9 @@ if(NVCC)
     find_library(CUDART cudart_static
         HINTS ${cuda_root}/lib64 ${cuda_root}/lib ${cuda_root}/targets/x86_64-linux/lib)
 endif()
-set(cuda_options -ccbin ${CMAKE_CXX_COMPILER} -std=c++17 -O3 --Werror all-warnings -Xcompiler -Wall,-Wextra
-    -Xptxas -v,-warn-spills -gencode arch=compute_80,code=sm_80
-    -gencode arch=compute_90,code=[sm_90,compute_90])
+set(cuda_options -ccbin ${CMAKE_CXX_COMPILER} -std=c++17 -O3 --Werror all-warnings
+    -Xcompiler -Wall,-Wextra -Xptxas -v,-warn-spills -gencode arch=compute_80,code=sm_80
+    -gencode arch=compute_90,code=sm_90 -gencode arch=compute_90,code=compute_90)
 
 # Sets NAME to why this build cannot have CUDA, else to "" and CUDA_VERSION.
 function(cuda_missing name)

@@ -114,6 +114,9 @@ static void finds_devices_without_touching_them(void) {
 static void asks_the_runtime_for_memory_without_nvml(void) {
     plug_in();
     fake.has_nvml = false;
+    expect_text(gpu->note(), "cuBLAS not found: train.numerics can only be strict");
+    fake.has_blas = true;
+    expect_text(gpu->note(), "cuBLAS found (libcublas.so.12)");
     device_info d[2];
     expect(gpu->devices(d, 2) == 2 && d[0].mem_free_bytes == 70u << 20);
     expect(!strcmp(d[1].name, "NVIDIA A100, compute capability 8.0"));
