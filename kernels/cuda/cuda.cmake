@@ -18,7 +18,8 @@ if(NVCC)
         HINTS ${cuda_root}/lib64 ${cuda_root}/lib ${cuda_root}/targets/x86_64-linux/lib)
 endif()
 set(cuda_options -ccbin ${CMAKE_CXX_COMPILER} -std=c++17 -O3 --Werror all-warnings
-    -Xcompiler -Wall,-Wextra -Xptxas -v,-warn-spills -gencode arch=compute_80,code=sm_80
+    -Xcompiler -Wall,-Wextra,-fno-exceptions,-fno-threadsafe-statics # no C++ library to link
+    -Xptxas -v,-warn-spills -gencode arch=compute_80,code=sm_80
     -gencode arch=compute_90,code=sm_90 -gencode arch=compute_90,code=compute_90)
 
 # Sets NAME to why this build cannot have CUDA, else to "" and CUDA_VERSION.
