@@ -1,18 +1,21 @@
-/* add.cu - y = a + b; see kernels.def. */
-#include "port.cuh"
+/* add.cu - residual connection; see kernels.def. Moves 12 bytes per element forward, 20 backward
+ * for both gradients. */
+#include "pointwise.cuh"
 
-enum { THREADS = 256 };
+namespace {
+struct sum {
+    static __device__ void of(float *y, const float *x) { y[0] = x[0] + x[1]; }
+};
 
-__global__ void __launch_bounds__(THREADS) add(float *y, const float *a, const float *b, long n) {
-    const long i = (long)blockIdx.x * THREADS + threadIdx.x;
-    if (i < n) y[i] = a[i] + b[i];
-}
+struct both {
+    static __device__ void of(float *d, const float *dy) { d[0] = d[1] = dy[0]; }
+};
+} // namespace
 
 void K(add_fwd)(real *y, const real *a, const real *b, long n) {
-    LAUNCH(add, dim3(blocks_of(n, THREADS)), dim3(THREADS), 0, y, a, b, n);
+    pointwise_set<sum>({y}, {a, b}, n);
 }
 
 void K(add_bwd)(real *da, real *db, const real *dy, long n) {
-    if (da) LAUNCH(add, dim3(blocks_of(n, THREADS)), dim3(THREADS), 0, da, da, dy, n);
-    if (db) LAUNCH(add, dim3(blocks_of(n, THREADS)), dim3(THREADS), 0, db, db, dy, n);
+    pointwise_add<both>({da, db}, {dy}, n);
 }

@@ -18,7 +18,9 @@
 #else
 #    include "kernels/emu/cuda_emu.h"
 #    define LAUNCH_NOW(kernel, grid, block, shared, ...)                                           \
-        emu::launch(#kernel, (grid), (block), (shared), [=] { kernel(__VA_ARGS__); })
+        emu::launch(                                                                               \
+            #kernel, (grid), (block), (shared), [=](auto... values) { kernel(values...); },        \
+            std::make_tuple(__VA_ARGS__))
 #endif
 #include "launch.h"
 
