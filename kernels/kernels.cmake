@@ -40,7 +40,7 @@ file(GLOB benches CONFIGURE_DEPENDS ${K}/bench/*_bench.c)
 foreach(file ${benches})
     get_filename_component(name ${file} NAME_WE)
     add_executable(${name} EXCLUDE_FROM_ALL ${file})
-    target_link_libraries(${name} PRIVATE kernels flags)
+    target_link_libraries(${name} PRIVATE kernels cuda_kernels flags)
     target_compile_options(${name} PRIVATE ${kernel_options})
 endforeach()
 
@@ -49,11 +49,10 @@ add_library(kernels STATIC ${core_sources}
     $<TARGET_OBJECTS:op_f32> $<TARGET_OBJECTS:op_f64>
     $<TARGET_OBJECTS:cpu_f64> $<TARGET_OBJECTS:cpu_v3> $<TARGET_OBJECTS:cpu_v4>)
 target_link_libraries(kernels PUBLIC flags)
-if(WITH_CUDA)
-    target_compile_definitions(kernels PRIVATE WITH_CUDA)
-    target_link_libraries(kernels PUBLIC cuda_kernels)
-endif()
 room_tests(kernels kernels)
+# Programs that can use a GPU name cuda_kernels themselves: emulator and GPU build define the same
+# functions, and most tests then need not wait for nvcc.
+target_link_libraries(op_test PRIVATE cuda_kernels)
 
 # Faulty kernels for the test of the checks see `real`, so they are built as kernels are.
 kernel_build(fault_f32 f32 FLOAT ${K}/test/fault_kernels.c)

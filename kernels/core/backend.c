@@ -112,18 +112,17 @@ static const backend cpu_f64 = {.name = "f64",
                                 .kernels = &kernels_f64,
                                 .missing = always,
                                 CPU_SLOTS};
-#ifdef WITH_CUDA
-extern const backend backend_cuda;
-#endif
+/* Weak: only programs that link the library cuda_kernels have it. */
+extern const backend backend_cuda __attribute__((weak));
+bool backend_no_graph;
 
-static const backend *backends[] = {
-#ifdef WITH_CUDA
-    &backend_cuda,
-#endif
-    &cpu_v4, &cpu_v3, &cpu_f64, NULL /* backend_add */};
+static const backend *backends[] = {&backend_cuda, &cpu_v4, &cpu_v3, &cpu_f64, NULL /* added */};
 enum { N_BACKEND = sizeof backends / sizeof *backends };
 
-const backend *backend_at(int i) { return i < N_BACKEND ? backends[i] : NULL; }
+const backend *backend_at(int i) {
+    if (!backends[0]) i++;
+    return i < N_BACKEND ? backends[i] : NULL;
+}
 
 void backend_add(const backend *b) { backends[N_BACKEND - 1] = b; }
 

@@ -65,10 +65,15 @@ struct backend {
 };
 enum { N_MARK = 2 };
 
+/* Set before open: replay records nothing, and every kernel is waited for, so that an error names
+ * the kernel. Slow; bits stay the same. On a CPU it changes nothing. */
+extern bool backend_no_graph;
+
 /* "auto", "cpu", "cpu-v3", "cpu-v4", "f64", "cuda"; "cuda:..." is cuda. NULL and one sentence when
  * unknown or not runnable. */
 const backend *backend_find(const char *name, error *e);
-const backend *backend_at(int i); /* in order of preference; NULL past the end */
+/* In order of preference; NULL past the end. cuda is there if the program was linked with it. */
+const backend *backend_at(int i);
 /* One more to find, last in the list: the emulator of tests. */
 void backend_add(const backend *b);
 /* backend_find, then open. */
