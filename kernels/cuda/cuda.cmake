@@ -9,11 +9,19 @@ set(CUDA AUTO CACHE STRING "AUTO: with CUDA where nvcc 12 or newer is found; ON;
 set_property(CACHE CUDA PROPERTY STRINGS AUTO ON OFF)
 find_program(NVCC nvcc HINTS ENV CUDA_HOME ENV CUDA_PATH /usr/local/cuda PATH_SUFFIXES bin)
 enable_language(CXX) # nvcc's host compiler
+if(NVCC)
+    file(REAL_PATH ${NVCC} cuda_root)
+    cmake_path(GET cuda_root PARENT_PATH cuda_root)
+    cmake_path(GET cuda_root PARENT_PATH cuda_root)
+    find_path(CUDA_INCLUDE cublas_v2.h HINTS ${cuda_root}/include)
+    find_library(CUDART cudart_static
+        HINTS ${cuda_root}/lib64 ${cuda_root}/lib ${cuda_root}/targets/x86_64-linux/lib)
+endif()
 set(cuda_options -ccbin ${CMAKE_CXX_COMPILER} -std=c++17 -O3 --Werror all-warnings -Xcompiler -Wall,-Wextra
     -Xptxas -v,-warn-spills -gencode arch=compute_80,code=sm_80
     -gencode arch=compute_90,code=[sm_90,compute_90])
 
-# Sets NAME to why this build cannot have CUDA, else to "", and CUDA_VERSION and CUDA_ROOT.
+# Sets NAME to why this build cannot have CUDA, else to "" and CUDA_VERSION.
 function(cuda_missing name)
     set(${name} "" PARENT_SCOPE)
     if(SANITIZE OR COVERAGE)
@@ -41,15 +49,8 @@ __global__ void probe() {}
     execute_process(COMMAND ${NVCC} --version OUTPUT_VARIABLE said)
     string(REGEX REPLACE ".*release ([0-9.]+).*" "\\1" version "${said}")
     set(CUDA_VERSION ${version} PARENT_SCOPE)
-    file(REAL_PATH ${NVCC} real)
-    cmake_path(GET real PARENT_PATH root)
-    cmake_path(GET root PARENT_PATH root)
-    find_path(CUDA_INCLUDE cuda_runtime_api.h HINTS ${root}/include)
-    find_library(CUDART cudart_static
-        HINTS ${root}/lib64 ${root}/lib ${root}/targets/x86_64-linux/lib)
     if(NOT CUDA_INCLUDE OR NOT CUDART)
-        set(${name} "cuda_runtime_api.h and libcudart_static.a are not found near ${NVCC}"
-            PARENT_SCOPE)
+        set(${name} "cublas_v2.h or libcudart_static.a is not found near ${NVCC}" PARENT_SCOPE)
     endif()
 endfunction()
 
@@ -93,4 +94,21 @@ if(WITH_CUDA)
     # named by no one but the weak reference in backend.c, so the linker must be told of it
     target_link_options(cuda_kernels INTERFACE -Wl,--undefined=backend_cuda)
     target_link_libraries(cuda_kernels INTERFACE cuda_static kernels ${CUDART} rt dl)
+endif()
+
+# The backend over a fake runtime, in host memory: needs the headers of CUDA, but no nvcc and no GPU,
+# so sanitizers check it too.
+if(CUDA_INCLUDE)
+    add_library(cuda_faked OBJECT
+        ${K}/cuda/backend_cuda.c ${K}/cuda/blas.c ${K}/cuda/cuda_devices.c ${K}/core/error.c)
+    target_compile_definitions(cuda_faked PRIVATE DRIVER_ANSWER_MS=200
+        dlopen=fake_dlopen dlsym=fake_dlsym dlclose=fake_dlclose)
+    add_executable(backend_cuda_test ${K}/cuda/test/backend_cuda_test.c
+        ${K}/cuda/test/fake_cuda.c $<TARGET_OBJECTS:cuda_faked>)
+    foreach(target cuda_faked backend_cuda_test)
+        target_include_directories(${target} SYSTEM PRIVATE ${CUDA_INCLUDE})
+        target_link_libraries(${target} PRIVATE PkgConfig::CMOCKA flags)
+    endforeach()
+    add_test(NAME backend_cuda_test COMMAND backend_cuda_test)
+    set_tests_properties(backend_cuda_test PROPERTIES TIMEOUT 60)
 endif()
