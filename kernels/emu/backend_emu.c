@@ -100,7 +100,9 @@ void launch_drop(size_t mark) {
     while (device.n_taken > mark) {
         const span s = device.taken[--device.n_taken];
         device.taken_bytes -= on_device(s.bytes);
-        if (!device.measuring) add_scratch_job(dropped_run, dropped_end, s);
+        if (device.measuring) continue;
+        scratch_drop(s.at);
+        add_scratch_job(dropped_run, dropped_end, s);
     }
 }
 

@@ -44,3 +44,13 @@ target_compile_definitions(emu_kernels PRIVATE KERNEL_SUFFIX=emu REAL_IS_FLOAT)
 add_library(emu STATIC ${K}/emu/backend_emu.c ${K}/emu/emu_memory.c ${K}/emu/emu_queue.c
     $<TARGET_OBJECTS:emu_machine> $<TARGET_OBJECTS:emu_kernels>)
 target_link_libraries(emu PRIVATE flags)
+
+# The emulator's own tests: kernels with planted faults.
+emu_wrappers(emu_fault_sources ${K}/emu/test/emu_faults.cu)
+add_library(emu_faults OBJECT ${emu_fault_sources})
+target_link_libraries(emu_faults PRIVATE flags_cxx)
+target_compile_definitions(emu_faults PRIVATE KERNEL_SUFFIX=emu REAL_IS_FLOAT)
+add_executable(emu_test ${K}/emu/test/emu_test.c $<TARGET_OBJECTS:emu_faults>)
+target_link_libraries(emu_test PRIVATE emu kernels PkgConfig::CMOCKA flags)
+add_test(NAME emu_test COMMAND emu_test WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+set_tests_properties(emu_test PROPERTIES TIMEOUT 600)

@@ -401,8 +401,8 @@ unsigned warp_vote(const char *what, unsigned mask, bool vote, Site at) {
 
 void check_pointer(const char *kernel, int argument, const void *p) {
     if (!p || !memory_protected() || memory_holds(p, 0) || scratch_holds(p)) return;
-    emu_fail("kernel %s: argument %d points to host memory, which a GPU cannot read", kernel,
-             argument);
+    emu_fail("kernel %s: argument %d points neither to device memory nor to scratch that is held",
+             kernel, argument);
 }
 
 void launch_queue(Launch *l) {

@@ -203,9 +203,10 @@ void scratch_spoil(void *p, size_t bytes) {
     POISON(p, bytes);
 }
 
+void scratch_drop(void *p) { blocks_remove(&scratch, p); }
+
 void scratch_release(void *p, size_t bytes) {
     UNPOISON(p, bytes);
-    blocks_remove(&scratch, p);
     free(p);
 }
 

@@ -28,11 +28,12 @@ void memory_unlock_part(const void *p, size_t bytes);
 void memory_lock_part(const void *p, size_t bytes);
 
 /* Scratch: exactly `bytes` long, 256-byte aligned, in host memory. fill: NaN, and accessible.
- * spoil: NaN, and poisoned under AddressSanitizer. */
+ * spoil: NaN, and poisoned under AddressSanitizer. From drop on scratch_holds does not know it. */
 void *scratch_alloc(size_t bytes);
 void scratch_fill(void *p, size_t bytes);
 void scratch_spoil(void *p, size_t bytes);
-void scratch_release(void *p, size_t bytes);
+void scratch_drop(void *p);
+void scratch_release(void *p, size_t bytes); /* after drop */
 bool scratch_holds(const void *p);
 
 #ifdef __cplusplus
