@@ -30,8 +30,10 @@
 #    define UNROLL
 #endif
 
+namespace {
+
 enum { DEPTH = 16, PAD = 4 };
-static constexpr unsigned BAND = 8;
+constexpr unsigned BAND = 8;
 
 /* EDGE x EDGE of c by threads that hold ROWS x COLS; FIT: blocks a multiprocessor should hold. */
 template <int EDGE_, int ROWS_, int COLS_, int FIT_> struct Tile {
@@ -58,7 +60,7 @@ template <class T, bool ALONG> struct Side {
     const float *p;
     long stride, skip; /* within a quad; to the second */
     int k, at, n;      /* of the quad: its first k, first row, and rows there are from it on */
-    bool vector;
+    bool vector, full; /* float4 allowed; and none of the rows missing */
     float4 v[2];
 
     /* base: row 0 of the tile at the first k; rows: those that exist from there on. */
@@ -71,9 +73,16 @@ template <class T, bool ALONG> struct Side {
         stride = ALONG ? k_stride : row_stride;
         skip = DEPTH / 2 * k_stride;
         vector = vec;
+        full = vec && n >= (ALONG ? 1 : 4);
     }
     /* Fetches the next step, of which k_left terms exist. */
     __device__ void load(int k_left) {
+        if (full && k_left >= DEPTH) { /* away from edges one branch for all */
+            v[0] = *(const float4 *)p;
+            v[1] = *(const float4 *)(p + skip);
+            p += 2 * skip;
+            return;
+        }
         UNROLL for (int h = 0; h < 2; h++) {
             const int left = k_left - k - h * (DEPTH / 2);
             v[h] = quad_load(p, stride, ALONG ? (n > 0 ? left : 0) : (left > 0 ? n : 0), vector);
@@ -97,7 +106,7 @@ template <class T, bool ALONG> struct Side {
 };
 
 /* N floats as quads SPAN / (N / 4) apart. */
-template <int N, int SPAN> __device__ static inline void fragment(float *v, const float *s) {
+template <int N, int SPAN> __device__ inline void fragment(float *v, const float *s) {
     UNROLL for (int g = 0; g < N / 4; g++) {
         const float4 q = *(const float4 *)(s + g * (SPAN * 4 / N));
         v[4 * g] = q.x, v[4 * g + 1] = q.y, v[4 * g + 2] = q.z, v[4 * g + 3] = q.w;
@@ -105,8 +114,7 @@ template <int N, int SPAN> __device__ static inline void fragment(float *v, cons
 }
 
 /* Tile (row, col) of c that this block computes: down a band of BAND rows, then to the right. */
-template <class T>
-__device__ static inline void tile_place(int *row, int *col, int rows, int cols) {
+template <class T> __device__ inline void tile_place(int *row, int *col, int rows, int cols) {
     const unsigned down = (unsigned)(rows + T::EDGE - 1) / T::EDGE;
     const unsigned right = (unsigned)(cols + T::EDGE - 1) / T::EDGE;
     const unsigned first = blockIdx.x / (BAND * right) * BAND, at = blockIdx.x % (BAND * right);
@@ -116,8 +124,8 @@ __device__ static inline void tile_place(int *row, int *col, int rows, int cols)
 }
 
 /* Four neighbours of a row of c, of which n exist; bias: NULL or theirs. */
-__device__ static inline void quad_store(float *c, const float *sum, const float *bias, int n,
-                                         bool accumulate, bool vector) {
+__device__ inline void quad_store(float *c, const float *sum, const float *bias, int n,
+                                  bool accumulate, bool vector) {
     if (vector && n >= 4) {
         float4 v = make_float4(sum[0], sum[1], sum[2], sum[3]);
         if (accumulate) {
@@ -139,7 +147,7 @@ __device__ static inline void quad_store(float *c, const float *sum, const float
 
 /* Grid: tiles of c, parts, runs. */
 template <class T, bool A_ALONG, bool B_ALONG>
-static __global__ void __launch_bounds__(T::THREADS, T::FIT) multiply(const job j) {
+__global__ void __launch_bounds__(T::THREADS, T::FIT) multiply(const job j) {
     constexpr int EDGE = T::EDGE, ROWS = T::ROWS, COLS = T::COLS, WARPS_ACROSS = EDGE / COLS / 8;
     DYN_SHARED(float, shared); /* two buffers of a, then two of b */
     const product &p = j.p;
@@ -208,7 +216,7 @@ static __global__ void __launch_bounds__(T::THREADS, T::FIT) multiply(const job 
 /* c[r,i,:] += bias[r,:], for a product that could not add it. Block: 32 quads of columns, 8 rows
  * of threads, each 4 rows of c. */
 enum { BIAS_ROWS = 8, BIAS_EACH = 4, BIAS_COLS = 128 };
-static __global__ void __launch_bounds__(BIAS_ROWS * 32) bias_add(const product p, bool vector) {
+__global__ void __launch_bounds__(BIAS_ROWS * 32) bias_add(const product p, bool vector) {
     const int col = (blockIdx.y * 32 + threadIdx.x) * 4, n = p.cols - col;
     if (n <= 0) return;
     const float *bias = p.bias + (long)blockIdx.z * p.cols + col;
@@ -220,26 +228,26 @@ static __global__ void __launch_bounds__(BIAS_ROWS * 32) bias_add(const product 
     }
 }
 
-static bool c_is_vector(const product &p) {
+bool c_is_vector(const product &p) {
     return is_vector(p.c) && p.c_row % 4 == 0 && p.c_run % 4 == 0;
 }
 
-static void bias_launch(const product &p) {
+void bias_launch(const product &p) {
     const dim3 grid(blocks_of(p.rows, BIAS_ROWS * BIAS_EACH), blocks_of(p.cols, BIAS_COLS),
                     (unsigned)p.runs);
     LAUNCH(bias_add, grid, dim3(32, BIAS_ROWS), 0, p, c_is_vector(p));
 }
 
 /* Quads of an operand may be loaded at once; slow: its other stride. */
-static bool operand_is_vector(const float *p, long fast, long slow, long run) {
+bool operand_is_vector(const float *p, long fast, long slow, long run) {
     return fast == 1 && slow % 4 == 0 && run % 4 == 0 && is_vector(p);
 }
 
-template <class T> static unsigned tiles_of(const product &p) {
+template <class T> unsigned tiles_of(const product &p) {
     return blocks_of(p.rows, T::EDGE) * blocks_of(p.cols, T::EDGE);
 }
 
-template <class T> static void multiply_launch(const job &j, bool a_along, bool b_along) {
+template <class T> void multiply_launch(const job &j, bool a_along, bool b_along) {
     const dim3 grid(tiles_of<T>(j.p), (unsigned)j.parts, (unsigned)j.p.runs), block(T::THREADS);
     if (a_along && b_along)
         LAUNCH((multiply<T, true, true>), grid, block, T::SHARED, j);
@@ -254,13 +262,13 @@ template <class T> static void multiply_launch(const job &j, bool a_along, bool 
 /* Time of a product by tile T, in units of its own: rounds of one block per multiprocessor, times
  * the area of a tile over its share of the peak. An H100 has 132; another number costs speed, never
  * bits. */
-template <class T> static double time_of(const job &j, double share) {
+template <class T> double time_of(const job &j, double share) {
     const long at_once = EMULATED ? 2 : 132;
     const long blocks = (long)tiles_of<T>(j.p) * j.parts * j.p.runs;
     return (double)((blocks + at_once - 1) / at_once) * T::EDGE * T::EDGE / share;
 }
 
-static void multiply_any(job &j) {
+void multiply_any(job &j) {
     const product &p = j.p;
     const bool a_along = p.a_col == 1 || (p.a_row != 1 && p.a_col < p.a_row);
     const bool b_along = p.b_row == 1 || (p.b_col != 1 && p.b_row < p.b_col);
@@ -281,7 +289,7 @@ static void multiply_any(job &j) {
 
 /* Parts of the chain over k: enough to occupy a GPU with one run, each of 128 terms or more; 3 at
  * least, as fewer do not earn a second launch. Partials take at most 4 MiB per run. */
-static int parts_of(const product &p) {
+int parts_of(const product &p) {
     enum { LENGTH = 128, ENOUGH_TILES = 256, MOST = 128, FEWEST = 3 };
     if (p.c_row != p.cols || (p.used_rows && p.accumulate)) return 1;
     const long tiles = tiles_of<Medium>(p);
@@ -290,6 +298,8 @@ static int parts_of(const product &p) {
     if (parts > MOST) parts = MOST;
     return parts < FEWEST ? 1 : (int)parts;
 }
+
+} // namespace
 
 void gemm_launch(const product &p) {
     if (launch_blas(&p)) {

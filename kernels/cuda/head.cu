@@ -24,7 +24,10 @@
 
 #include <math.h>
 
-enum { LIST = 1024, THREADS = 256, COPY_LANES = 16, COPY_ROWS = THREADS / COPY_LANES };
+namespace {
+
+enum { THREADS = 256, COPY_LANES = 16, COPY_ROWS = THREADS / COPY_LANES };
+constexpr int LIST = EMULATED ? 64 : 1024;
 
 /* Launched for each chunk; what is stated per run is that of run 0. */
 typedef struct chunk {
@@ -40,7 +43,7 @@ typedef struct chunk {
 /* list [R, rows]: scored rows; used [chunks, R]: how many of them are in each chunk. Unscored rows
  * get their nll and pred. A block covers LIST rows and counts all rows before its own, which costs
  * less than a second launch. */
-static __global__ void __launch_bounds__(LIST)
+__global__ void __launch_bounds__(LIST)
     list_scored(float *nll, int *pred, int *list, int *used, const int *label, int rows, int most) {
     DYN_SHARED(int, part); /* per warp */
     const long run = blockIdx.y;
@@ -78,7 +81,7 @@ static __global__ void __launch_bounds__(LIST)
 }
 
 /* Stores v where quad_load would have read it. */
-__device__ static inline void quad_put(float *p, float4 v, long stride, int n, bool vector) {
+__device__ inline void quad_put(float *p, float4 v, long stride, int n, bool vector) {
     if (vector && n >= 4) {
         *(float4 *)p = v;
         return;
@@ -90,8 +93,7 @@ __device__ static inline void quad_put(float *p, float4 v, long stride, int n, b
 }
 
 /* xs = listed rows of x, zeros below them. Block: COPY_LANES quads of columns, COPY_ROWS rows. */
-static __global__ void __launch_bounds__(THREADS)
-    rows_gather(const chunk h, const float *x, bool vector) {
+__global__ void __launch_bounds__(THREADS) rows_gather(const chunk h, const float *x, bool vector) {
     const long run = blockIdx.y, j = (long)blockIdx.x * COPY_ROWS + threadIdx.y;
     if (j >= h.n) return;
     const bool is_used = j < h.used[run];
@@ -104,7 +106,7 @@ static __global__ void __launch_bounds__(THREADS)
 }
 
 /* Listed rows of dx += dxs [R, most, cols]. */
-static __global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(THREADS)
     rows_scatter(float *dx, const chunk h, const float *dxs, bool vector) {
     const long run = blockIdx.y, j = (long)blockIdx.x * COPY_ROWS + threadIdx.y;
     if (j >= h.n || j >= h.used[run]) return;
@@ -126,9 +128,9 @@ struct Part {
 };
 
 /* exp(z - top) for z <= top; of infinities, too, that are equal. */
-__device__ static inline float power(float z, float top) { return z == top ? 1.0f : expf(z - top); }
+__device__ inline float power(float z, float top) { return z == top ? 1.0f : expf(z - top); }
 
-__device__ static inline Part join(Part a, Part b) {
+__device__ inline Part join(Part a, Part b) {
     const float top = b.top > a.top ? b.top : a.top;
     Part p;
     p.top = top;
@@ -137,7 +139,7 @@ __device__ static inline Part join(Part a, Part b) {
     return p;
 }
 
-__device__ static inline void part_add(Part *p, float4 quad, int word, int stride, int n) {
+__device__ inline void part_add(Part *p, float4 quad, int word, int stride, int n) {
     const float z[4] = {quad.x, quad.y, quad.z, quad.w}, old = p->top;
     for (int i = 0; i < 4; i++)
         if (i < n && z[i] > p->top) p->top = z[i], p->best = word + i * stride;
@@ -150,7 +152,7 @@ __device__ static inline void part_add(Part *p, float4 quad, int word, int strid
  * threads share a row: a warp takes 128 words at a time, its lanes side by side; a block takes
  * quads. One kernel with and without scale, so that there is one order of all sums. */
 template <int LANES>
-static __global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(THREADS)
     rows_softmax(float *nll, int *pred, const chunk h, const int *label, const float *scale,
                  bool vector) {
     constexpr int STRIDE = LANES == WARP ? WARP : 1, STEP = 4 * LANES;
@@ -209,21 +211,20 @@ static __global__ void __launch_bounds__(THREADS)
     }
 }
 
-static void gather_launch(const chunk &h, const float *x) {
+void gather_launch(const chunk &h, const float *x) {
     const bool vector = is_vector(x) && h.cols % 4 == 0;
     LAUNCH(rows_gather, dim3(blocks_of(h.n, COPY_ROWS), (unsigned)h.runs),
            dim3(COPY_LANES, COPY_ROWS), 0, h, x, vector);
 }
 
-static void scatter_launch(float *dx, const chunk &h, const float *dxs) {
+void scatter_launch(float *dx, const chunk &h, const float *dxs) {
     const bool vector = is_vector(dx) && h.cols % 4 == 0;
     LAUNCH(rows_scatter, dim3(blocks_of(h.n, COPY_ROWS), (unsigned)h.runs),
            dim3(COPY_LANES, COPY_ROWS), 0, dx, h, dxs, vector);
 }
 
-static void softmax_launch(float *nll, int *pred, const chunk &h, const int *label,
-                           const float *scale) {
-    const int warp_words = EMULATED ? 128 : 1024;
+void softmax_launch(float *nll, int *pred, const chunk &h, const int *label, const float *scale) {
+    const int warp_words = EMULATED ? 256 : 1024;
     if (h.vocab <= warp_words)
         LAUNCH(rows_softmax<WARP>, dim3(blocks_of(h.n, THREADS / WARP), (unsigned)h.runs),
                dim3(THREADS), 0, nll, pred, h, label, scale, false);
@@ -233,7 +234,7 @@ static void softmax_launch(float *nll, int *pred, const chunk &h, const int *lab
 }
 
 /* The three products of a chunk; w, dw [R, vocab, cols]. */
-static void logits_launch(const chunk &h, const float *w) { /* z = xs w^T */
+void logits_launch(const chunk &h, const float *w) { /* z = xs w^T */
     product p = {};
     p.runs = h.runs, p.rows = h.n, p.cols = h.vocab, p.inner = h.cols, p.used_rows = h.used;
     p.a = h.xs, p.a_run = (long)h.most * h.cols, p.a_row = h.cols, p.a_col = 1;
@@ -242,7 +243,7 @@ static void logits_launch(const chunk &h, const float *w) { /* z = xs w^T */
     gemm_launch(p);
 }
 
-static void dx_launch(float *dxs, const chunk &h, const float *w) { /* dxs = dz w */
+void dx_launch(float *dxs, const chunk &h, const float *w) { /* dxs = dz w */
     product p = {};
     p.runs = h.runs, p.rows = h.n, p.cols = h.cols, p.inner = h.vocab, p.used_rows = h.used;
     p.a = h.z, p.a_run = (long)h.most * h.vocab, p.a_row = h.vocab, p.a_col = 1;
@@ -251,7 +252,7 @@ static void dx_launch(float *dxs, const chunk &h, const float *w) { /* dxs = dz 
     gemm_launch(p);
 }
 
-static void dw_launch(float *dw, const chunk &h) { /* dw += dz^T xs */
+void dw_launch(float *dw, const chunk &h) { /* dw += dz^T xs */
     product p = {};
     p.runs = h.runs, p.rows = h.vocab, p.cols = h.cols, p.inner = h.n, p.used_inner = h.used;
     p.a = h.z, p.a_run = (long)h.most * h.vocab, p.a_row = 1, p.a_col = h.vocab;
@@ -261,15 +262,15 @@ static void dw_launch(float *dw, const chunk &h) { /* dw += dz^T xs */
 }
 
 /* Rows of a chunk. */
-static int chunk_rows(int rows, int vocab) {
-    const long logits = EMULATED ? 1024 : 4L << 20, fewest = EMULATED ? 8 : 256;
+int chunk_rows(int rows, int vocab) {
+    const long logits = EMULATED ? 4096 : 4L << 20, fewest = EMULATED ? 16 : 256;
     const long most = logits / vocab / fewest * fewest;
     return (int)(rows < fewest || rows < most ? rows : most < fewest ? fewest : most);
 }
 
 /* scale NULL: forward; dx and dw may be NULL. */
-static void head(float *nll, int *pred, float *dx, float *dw, const float *x, const float *w,
-                 const int *label, const float *scale, int runs, int rows, int cols, int vocab) {
+void head(float *nll, int *pred, float *dx, float *dw, const float *x, const float *w,
+          const int *label, const float *scale, int runs, int rows, int cols, int vocab) {
     const int most = chunk_rows(rows, vocab), chunks = (rows + most - 1) / most;
     const size_t per_chunk = (size_t)runs * (size_t)most;
     Scratch scratch;
@@ -294,6 +295,8 @@ static void head(float *nll, int *pred, float *dx, float *dw, const float *x, co
         if (dw) dw_launch(dw, h);
     }
 }
+
+} // namespace
 
 void K(head_fwd)(real *nll, int *pred, const real *x, const real *w, const int *label, real *work,
                  int runs, int rows, int cols, int vocab) {

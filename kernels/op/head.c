@@ -45,6 +45,10 @@ static const op_case cases[] = {
     {.in = {{3, {3, 11, 33}}, {2, {129, 33}}, {2, {3, 11}, .below = 129, .from = -1}, {0, {0}}}},
     /* two tiles of rows, two blocks of words, every row scored */
     {.in = {{3, {1, 70, 3}}, {2, {300, 3}}, {2, {1, 70}, .below = 300, .from = 0}, {0, {0}}}},
+    /* GPU: the block of a row takes two steps */
+    {.in = {{3, {1, 3, 2}}, {2, {1100, 2}}, {2, {1, 3}, .below = 1100, .from = -1}, {0, {0}}}},
+    /* GPU: three blocks list the rows; half are scored, so that the last chunks are empty */
+    {.in = {{3, {1, 150, 1}}, {2, {80, 1}}, {2, {1, 150}, .below = 1, .from = -1}, {0, {0}}}},
 };
 
 const op K(op_head) = {

@@ -39,9 +39,13 @@ static const op_case cases[] = {
     {.in = {{3, {3, 11, 33}}, {2, {33, 17}}, {1, {17}}}},
     {.in = {{3, {2, 9, 64}}, {2, {64, 129}}, {1, {129}}}},
     {.in = {{3, {1, 129, 3}}, {2, {3, 33}}}},
-    {.in = {{2, {5, 300}}, {2, {300, 7}}, {1, {7}}}},  /* forward in two blocks of k */
-    {.in = {{3, {2, 150, 3}}, {2, {3, 5}}, {1, {5}}}}, /* dw in two blocks of k */
-    {.in = {{2, {1, 33}}, {2, {33, 65}}, {1, {65}}}},  /* one row; a column over a panel */
+    {.in = {{2, {5, 300}}, {2, {300, 7}}, {1, {7}}}},        /* forward in two blocks of k */
+    {.in = {{3, {2, 150, 3}}, {2, {3, 5}}, {1, {5}}}},       /* dw in two blocks of k */
+    {.in = {{2, {1, 33}}, {2, {33, 65}}, {1, {65}}}},        /* one row; a column over a panel */
+    {.in = {{3, {1, 127, 17}}, {2, {17, 125}}, {1, {125}}}}, /* GPU: a large tile, not full */
+    {.in = {{2, {61, 5}}, {2, {5, 64}}}},                    /* GPU: a medium tile */
+    {.in = {{2, {5, 400}}, {2, {400, 7}}, {1, {7}}}},        /* GPU: forward in parts of k */
+    {.in = {{3, {2, 300, 3}}, {2, {3, 8}}, {1, {8}}}},       /* GPU: dw and dbias in parts */
 };
 
 const op K(op_linear) = {

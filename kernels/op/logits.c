@@ -32,6 +32,8 @@ static const op_case cases[] = {
     {.in = {{3, {2, 3, 5}}, {2, {7, 5}}}},
     {.in = {{3, {1, 1, 1}}, {2, {1, 1}}}},
     {.in = {{3, {3, 11, 33}}, {2, {129, 33}}}},
+    {.in = {{3, {5, 13, 20}}, {2, {66, 20}}}}, /* GPU: just over two tiles each way */
+    {.in = {{3, {1, 3, 2}}, {2, {401, 2}}}},   /* GPU: dx in parts of the vocabulary */
 };
 
 const op K(op_logits) = {
