@@ -47,6 +47,8 @@ static const op_case cases[] = {
     {.in = {FLAT(166), FLAT(166), FLAT_POSITIVE(166), FLAT(166), NORM,
             HYPER(1e-2, .1, .875, .96875, 1e-6, .25, 100, 1),
             SEG(4, 0, 129, 1, 129, 33, 0, 162, 1, 0, 163, 3, 1)}},
+    {.in = {FLAT(1200), FLAT(1200), FLAT_POSITIVE(1200), FLAT(1200), NORM,
+            HYPER(1e-2, .1, .875, .96875, 1e-6, 1, 3, 1), SEG(2, 0, 1100, 1, 1100, 100, 0)}},
     {.in = {FLAT(3), FLAT(3), FLAT_POSITIVE(3), FLAT(3), NORM,
             HYPER(1e-2, .1, .875, .96875, 1e-6, 1, 3, 0), SEG(1, 0, 3, 1)}}, /* frozen */
 };

@@ -46,6 +46,7 @@ static const op_case cases[] = {
     {.in = {{3, {2, 3, 5}}, RATE(.2, .8), KEY, TICK(7, 2, 1)}, .arg = {.site = 3}},
     {.in = {{1, {1}}, RATE(.4, .6), KEY, TICK(1, 0, 1)}},
     {.in = {{3, {3, 11, 129}}, RATE(.05, .15), KEY, TICK(900, 64, 1)}, .arg = {.site = 1}},
+    {.in = {{3, {2, 33, 8}}, RATE(.2, .8), KEY, TICK(7, 2, 1)}, .arg = {.site = 3}},
     {.in = {{2, {3, 33}}, RATE(.2, .8), KEY, TICK(7, 0, 0)}},     /* not training */
     {.in = {{2, {3, 33}}, RATE(-1e-300, 0), KEY, TICK(7, 0, 1)}}, /* nothing is dropped */
 };

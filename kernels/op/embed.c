@@ -35,8 +35,8 @@ static const op_case cases[] = {
     {.in = {{2, {1, 1}, .below = 1}, {2, {1, 1}}}},
     {.in = {{2, {3, 33}, .below = 3}, {2, {3, 33}}}},
     {.in = {{2, {1, 5}, .below = 129}, {2, {129, 3}}}},
-    {.in = {{2, {3, 129}, .below = 300}, {2, {300, 4}}}},  /* more ids than fit a digit of 8 bits */
-    {.in = {{2, {5, 129}, .below = 2}, {2, {2, 36}}}},     /* each id hundreds of times */
+    {.in = {{2, {3, 129}, .below = 300}, {2, {300, 4}}}}, /* more ids than fit a digit of 8 bits */
+    {.in = {{2, {5, 129}, .below = 2}, {2, {2, 36}}}},    /* each id hundreds of times */
     {.in = {{1, {33}, .below = 70000}, {2, {70000, 1}}}}, /* three digits, few of the ids occur */
 };
 

@@ -27,6 +27,7 @@ static double flops(const node *n) { return 2 * (double)n->in[0]->n; }
 static const op_case cases[] = {
     {.in = {{1, {8}, .fixed = true}, SEG(2, 0, 5, 1, 5, 3, 0)}},
     {.in = {{1, {1}, .fixed = true}, SEG(1, 0, 1, 1)}},
+    {.in = {{1, {3000}, .fixed = true}, SEG(3, 0, 2200, 1, 2200, 1, 0, 2201, 799, 1)}},
     {.in = {{1, {166}, .fixed = true}, SEG(4, 0, 129, 1, 129, 33, 0, 162, 1, 0, 163, 3, 1)}},
 };
 

@@ -42,6 +42,8 @@ static const op_case cases[] = {
     {.in = {{3, {3, 33, 12}}}, .arg = {.heads = 2, .theta = 500}},
     {.in = {{3, {2, 129, 66}}}, .arg = {.heads = 3}},
     {.in = {{3, {1, 5, 66}}}, .arg = {.heads = 1}},
+    {.in = {{3, {3, 33, 16}}}, .arg = {.heads = 2}},
+    {.in = {{3, {1, 3, 512}}}, .arg = {.heads = 1}},
 };
 
 const op K(op_rope) = {
