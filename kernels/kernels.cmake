@@ -60,7 +60,7 @@ kernel_build(fault_f64 f64 DOUBLE ${K}/test/fault_kernels.c)
 target_sources(op_test PRIVATE $<TARGET_OBJECTS:fault_f32> $<TARGET_OBJECTS:fault_f64>)
 
 # The registry again, on the emulated GPU.
-file(GLOB op_test_sources ${K}/test/op_*.c)
+file(GLOB op_test_sources CONFIGURE_DEPENDS ${K}/test/op_*.c)
 add_executable(emu_op_test ${op_test_sources}
     $<TARGET_OBJECTS:fault_f32> $<TARGET_OBJECTS:fault_f64>)
 target_compile_definitions(emu_op_test PRIVATE EMULATED)

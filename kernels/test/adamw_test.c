@@ -77,11 +77,12 @@ static void train_plain(double out[PARAMS], int run) {
     }
 }
 
-/* The float builds that this processor can run, in turn; NULL at the end. */
+/* The float builds that this processor can run, in turn; NULL at the end. Other devices must do as
+ * these do: op_test compares them. */
 static const backend *next_build(int *i) {
     while (backend_at(*i)) {
         const backend *b = backend_at((*i)++);
-        if (b->real_bytes == sizeof(float) && !b->missing()) return b;
+        if (!strncmp(b->name, "cpu-", 4) && !b->missing()) return b;
     }
     return NULL;
 }

@@ -1,8 +1,8 @@
 /* attention_test.c - tiled attention against softmax(q k^T) v written out in double.
  *
- * Every backend this processor runs, forward and backward, lengths around the tile size, windows,
- * ALiBi, odd head sizes; then what tiling could break: causality, independence of the length, large
- * scores, one tensor given as q, k and v. */
+ * Every backend that runs here, a GPU too, forward and backward, lengths around the tile size,
+ * windows, ALiBi, odd head sizes; then what tiling could break: causality, independence of the
+ * length, large scores, one tensor given as q, k and v. */
 #include "kernels/core/backend.h"
 #include "kernels/core/rng.h"
 
@@ -88,6 +88,11 @@ static void plain_attention(arena *a, result *x, const setup *s) {
             for (int t = 0; t < s->time; t++) plain_query(x, s, b, h, t, p, dp);
 }
 
+static void step(void *g) {
+    graph_forward(g);
+    graph_backward(g);
+}
+
 /* The op on a backend. same: q is given three times and dq is the sum of the three gradients. */
 static void tiled_attention(arena *a, const backend *device, result *x, const setup *s, bool same) {
     error e = {0};
@@ -107,8 +112,10 @@ static void tiled_attention(arena *a, const backend *device, result *x, const se
     void *param = device->alloc(graph_param_bytes(g), &e);
     void *grad = device->alloc(graph_param_bytes(g), &e);
     assert_int_equal(e.code, STATUS_OK);
-    memset(base, 0xff, graph_arena_bytes(g)); /* NaN: what is read must have been written */
     graph_bind(g, base, param, grad);
+    assert_int_equal(device->reserve(device->measure(step, g), &e), STATUS_OK);
+    void *nan = arena_alloc(a, graph_arena_bytes(g)); /* what is read must have been written */
+    device->put(base, memset(nan, 0xff, graph_arena_bytes(g)), graph_arena_bytes(g));
     const double *values[] = {x->q, x->k, x->v};
     for (int i = 0; i < 3; i++) backend_put_reals(device, in[i]->x, values[i], (size_t)n);
     graph_forward(g);
@@ -119,6 +126,7 @@ static void tiled_attention(arena *a, const backend *device, result *x, const se
     graph_backward(g);
     double *gradients[] = {x->dq, x->dk, x->dv};
     for (int i = 0; i < 3; i++) backend_get_reals(device, gradients[i], in[i]->g, (size_t)n);
+    assert_int_equal(device->sync(&e), STATUS_OK);
     device->release(base);
     device->release(param);
     device->release(grad);
@@ -148,9 +156,15 @@ static void compare(const backend *device, const setup *s) {
     arena_free(a);
 }
 
+/* Backend i, opened; NULL when it does not run here. */
 static const backend *runnable(int i) {
+    static unsigned opened; /* a device can be opened once */
     const backend *device = backend_at(i);
-    return device && !device->missing() ? device : NULL;
+    error e = {0};
+    if (!device || device->missing()) return NULL;
+    if (!(opened >> i & 1)) assert_int_equal(device->open(NULL, NUMERICS_STRICT, &e), STATUS_OK);
+    opened |= 1u << i;
+    return device;
 }
 
 static void tiled_equals_plain(void **state) {

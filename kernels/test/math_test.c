@@ -65,7 +65,7 @@ static void test_exp_special(void **state) {
 static void each_float_build(void (*f)(const backend *)) {
     int seen = 0;
     for (int i = 0; backend_at(i); i++)
-        if (backend_at(i)->real_bytes == sizeof(float) && !backend_at(i)->missing()) {
+        if (!strncmp(backend_at(i)->name, "cpu-", 4) && !backend_at(i)->missing()) {
             f(backend_at(i));
             seen++;
         }

@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_BACKENDS = 3 };
-
 __attribute__((format(printf, 3, 4))) static void fail(subject *s, const backend *b,
                                                        const char *format, ...) {
     if (s->failed) return;
@@ -24,7 +22,9 @@ __attribute__((format(printf, 3, 4))) static void fail(subject *s, const backend
 }
 
 static trial *new_trial(subject *s, const backend *b, const op_data *d, trial_way way) {
-    return trial_new(s->arena, b, s->id, s->case_no, d, way);
+    trial *t = trial_new(s->arena, b, s->id, s->case_no, d, way);
+    t->next = s->trials;
+    return s->trials = t;
 }
 
 /* A training step of the node on b with the values of d. */
@@ -34,14 +34,27 @@ static trial *train(subject *s, const backend *b, const op_data *d, trial_way wa
     return t;
 }
 
-static int list_backends(const subject *s, const backend **list) {
-    int n = 0;
-    list[n++] = s->exact;
-    for (int i = 0; i < s->n_fast; i++) list[n++] = s->fast[i];
-    return n;
+static const trial_way plain = {.fill = FILL_NAN, .shift = 1};
+
+/* The training step that most checks compare with; made once per backend. */
+static const trial *train_plain(subject *s, const backend *b) {
+    int i = 0;
+    while (i < s->n_plain && s->plain[i]->backend != b) i++;
+    if (i == s->n_plain) s->plain[s->n_plain++] = train(s, b, s->data, plain);
+    return s->plain[i];
 }
 
-static const trial_way plain = {.fill = FILL_NAN, .shift = 1};
+/* The backends that the running check takes. Devices that share a table of kernels are one device
+ * in several thread orders, and the first of them stands for all: check_order proves that they
+ * compute the same bits. The double build is the concern of op_test, not of emu_op_test. */
+static int list_backends(const subject *s, const backend **list) {
+    int n = 0;
+    if (!IS_EMULATED) list[n++] = s->exact;
+    for (int i = 0; i < s->n_fast; i++)
+        if (s->every_order || !i || s->fast[i]->kernels != s->fast[0]->kernels)
+            list[n++] = s->fast[i];
+    return n;
+}
 
 /* What an op computes: output, aux, gradients, and inputs changed in place. */
 enum { MAX_RESULTS = MAX_IN + 2 };
@@ -175,7 +188,7 @@ static void check_gradient(subject *s) {
     const double budget = 1e8; /* operations per input */
     const op_data *d = s->data;
     if (s->exact->ops[s->id]->flags & OP_UPDATE) return;
-    probe p = {d, train(s, s->exact, d, plain), new_trial(s, s->exact, d, plain), NULL};
+    probe p = {d, train_plain(s, s->exact), new_trial(s, s->exact, d, plain), NULL};
     p.plus = arena_alloc(s->arena, p.t->out.bytes);
     for (int i = 0; i < d->n_in; i++) {
         if (!p.t->g[i].data) continue;
@@ -207,19 +220,20 @@ static double rms_of(const guarded *b) {
     return sqrt(sum / (double)b->n);
 }
 
+/* Ints (a prediction) are equal: values are drawn, so none is within rounding of another. */
 static void check_precision(subject *s) {
-    const trial *e = train(s, s->exact, s->data, plain);
+    const trial *e = train_plain(s, s->exact);
     const guarded *want[MAX_RESULTS], *got[MAX_RESULTS];
     int n = list_results(e, want);
     for (int f = 0; f < s->n_fast; f++) {
-        const trial *t = train(s, s->fast[f], s->data, plain);
-        list_results(t, got);
+        list_results(train_plain(s, s->fast[f]), got);
         for (int k = 0; k < n; k++) {
-            if (!want[k]->data || want[k]->is_int) continue;
+            if (!want[k]->data) continue;
             double length = sum_length(e, want[k]), rms = rms_of(want[k]);
             for (long i = 0; i < want[k]->n; i++) {
                 double v = guarded_get(want[k], i), u = guarded_get(got[k], i);
                 double allowed = tolerance_of((double)FLT_EPSILON, length, rms, v);
+                if (want[k]->is_int) allowed = 0;
                 if (!(fabs(u - v) <= allowed))
                     fail(s, s->fast[f],
                          "element %ld of the %s is %.9g, in double %.9g; allowed error %.3g", i,
@@ -232,10 +246,10 @@ static void check_precision(subject *s) {
 /* ---- memory ----------------------------------------------------------------------------- */
 
 static void check_writes(subject *s) {
-    const backend *list[MAX_BACKENDS];
+    const backend *list[MAX_FAST + 1];
     int n = list_backends(s, list);
     for (int i = 0; i < n; i++) {
-        const trial *t = train(s, list[i], s->data, plain);
+        const trial *t = train_plain(s, list[i]);
         const trial *u = train(s, list[i], s->data, (trial_way){.fill = FILL_HUGE, .shift = 1});
         const char *damage = trial_damage(t);
         if (damage) fail(s, list[i], "%s", damage);
@@ -248,10 +262,10 @@ static void check_writes(subject *s) {
 }
 
 static void check_reads(subject *s) {
-    const backend *list[MAX_BACKENDS];
+    const backend *list[MAX_FAST + 1];
     int n = list_backends(s, list);
     for (int i = 0; i < n; i++) {
-        const trial *t = train(s, list[i], s->data, plain);
+        const trial *t = train_plain(s, list[i]);
         const trial *u = train(s, list[i], s->data, (trial_way){FILL_NAN, 1, .hide = true});
         for (int k = 0; k < s->data->n_in; k++)
             for (long j = 0; t->g[k].data && j < t->g[k].n; j++)
@@ -267,10 +281,10 @@ static void check_reads(subject *s) {
 
 static void check_adds(subject *s) {
     const double preset = 0.75;
-    const backend *list[MAX_BACKENDS];
+    const backend *list[MAX_FAST + 1];
     int n = list_backends(s, list);
     for (int i = 0; i < n; i++) {
-        const trial *t = train(s, list[i], s->data, plain);
+        const trial *t = train_plain(s, list[i]);
         const trial *u = train(s, list[i], s->data, (trial_way){FILL_NAN, 1, .preset = preset});
         double eps = list[i]->real_bytes == sizeof(float) ? (double)FLT_EPSILON : DBL_EPSILON;
         for (int k = 0; k < s->data->n_in; k++) {
@@ -290,10 +304,10 @@ static void check_adds(subject *s) {
 }
 
 static void check_unwanted(subject *s) {
-    const backend *list[MAX_BACKENDS];
+    const backend *list[MAX_FAST + 1];
     int n = list_backends(s, list);
     for (int i = 0; i < n; i++) {
-        const trial *t = train(s, list[i], s->data, plain);
+        const trial *t = train_plain(s, list[i]);
         for (int k = 0; k <= s->data->n_in; k++) { /* one of them NULL, then all */
             unsigned no_dx = k < s->data->n_in ? READS_IN(k) : READS_IN(s->data->n_in) - 1;
             if (k < s->data->n_in && !t->g[k].data) continue;
@@ -309,11 +323,11 @@ static void check_unwanted(subject *s) {
 /* ---- reproducible ----------------------------------------------------------------------- */
 
 static void check_runs(subject *s) {
-    const backend *list[MAX_BACKENDS];
+    const backend *list[MAX_FAST + 1];
     int n = list_backends(s, list);
     const op_data *d = s->data;
     for (int i = 0; i < n; i++) {
-        const trial *pack = train(s, list[i], d, plain);
+        const trial *pack = train_plain(s, list[i]);
         const guarded *a[MAX_RESULTS], *b[MAX_RESULTS];
         int n_result = list_results(pack, a);
         for (int r = 0; r < d->runs; r++) {
@@ -336,10 +350,10 @@ static void check_runs(subject *s) {
 }
 
 static void check_repeat(subject *s) {
-    const backend *list[MAX_BACKENDS];
+    const backend *list[MAX_FAST + 1];
     int n = list_backends(s, list);
     for (int i = 0; i < n; i++) {
-        const trial *t = train(s, list[i], s->data, plain);
+        const trial *t = train_plain(s, list[i]);
         const trial *u = train(s, list[i], s->data, plain);
         const trial *moved = train(s, list[i], s->data, (trial_way){FILL_NAN, .shift = 0});
         require_equal(s, t, u, "two runs differ");
@@ -350,25 +364,51 @@ static void check_repeat(subject *s) {
 /* A root computes its outputs in forward (evaluation) and in backward (training): the same ones. */
 static void check_root(subject *s) {
     if (!(s->exact->ops[s->id]->flags & OP_ROOT)) return;
-    const backend *list[MAX_BACKENDS];
+    const backend *list[MAX_FAST + 1];
     int n = list_backends(s, list);
     for (int i = 0; i < n; i++) {
         trial *forward = new_trial(s, list[i], s->data, (trial_way){FILL_NAN, 1, .no_dx = ~0u});
         trial_forward(forward);
-        const trial *t = train(s, list[i], s->data, plain);
+        const trial *t = train_plain(s, list[i]);
         require_equal(s, forward, t, "evaluation and training differ");
     }
 }
 
+/* A device runs its threads in any order, blocks too. */
+static void check_order(subject *s) {
+    for (int i = 1; i < s->n_fast; i++)
+        if (s->fast[i]->kernels == s->fast[0]->kernels)
+            require_equal(s, train_plain(s, s->fast[i]), train_plain(s, s->fast[0]),
+                          arena_printf(s->arena, "differs from %s", s->fast[0]->name));
+}
+
 /* ---- all -------------------------------------------------------------------------------- */
 
+/* Redzones are looked at in every order, as a write past the end need not reach a result. For the
+ * rest one order stands for all, since `order` proves the same bits. */
 const check all_checks[] = {
-    {"writes", check_writes},     {"reads", check_reads},
-    {"repeat", check_repeat},     {"runs", check_runs},
-    {"root", check_root},         {"adds", check_adds},
-    {"unwanted", check_unwanted}, {"precision", check_precision},
-    {"gradient", check_gradient}, {NULL, NULL},
+    {"writes", check_writes, EVERY_ORDER},
+    {"order", check_order, EVERY_ORDER | ONLY_EMULATED},
+    {"precision", check_precision, EVERY_ORDER},
+    {"reads", check_reads, 0},
+    {"repeat", check_repeat, 0},
+    {"runs", check_runs, 0},
+    {"root", check_root, 0},
+    {"adds", check_adds, 0},
+    {"unwanted", check_unwanted, 0},
+    {"gradient", check_gradient, NOT_EMULATED},
+    {NULL, NULL, 0},
 };
+
+bool check_applies(const check *c) {
+    return !(c->flags & (IS_EMULATED ? NOT_EMULATED : ONLY_EMULATED));
+}
+
+void check_run(subject *s, const check *c) {
+    if (!check_applies(c)) return;
+    s->every_order = c->flags & EVERY_ORDER;
+    c->run(s);
+}
 
 void check_entry(subject *s) {
     const op *o = s->exact->ops[s->id];
@@ -389,5 +429,10 @@ bool subject_draw(subject *s) {
 
 void subject_check(subject *s) {
     if (!subject_draw(s)) return;
-    for (const check *c = all_checks; c->name && !s->failed; c++) c->run(s);
+    for (const check *c = all_checks; c->name && !s->failed; c++) check_run(s, c);
+}
+
+void subject_free(subject *s) {
+    for (trial *t = s->trials; t; t = t->next) trial_free(t);
+    arena_free(s->arena);
 }

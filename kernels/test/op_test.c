@@ -4,6 +4,7 @@
  *   build/release/op_test linear      one op
  *   build/release/op_test linear 2    one case of it, numbered from 0 as in its file
  *
+ * emu_op_test is the same program with the emulated GPU in place of the float builds.
  * There is no list of ops here: a new op/NAME.c is tested as soon as it is compiled. */
 #include "fault_kernels.h"
 #include "op_check.h"
@@ -16,39 +17,63 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 static const char *program;
 static int only_case = -1;
+static const backend *fast[MAX_FAST];
+static int n_fast;
+
+/* What is tested: every float build of this processor and, where there is one, the GPU; in
+ * emu_op_test the emulated GPU, first in the order that a missing barrier survives least. Opened
+ * here, once. */
+static status find_fast(error *e) {
+#ifdef EMULATED
+    static const int order[] = {2, 1, 0};
+    for (int i = 0; i < 3; i++) fast[n_fast++] = &backend_emu[order[i]];
+#else
+    for (int i = 0; backend_at(i); i++)
+        if (backend_at(i)->real_bytes == sizeof(float) && !backend_at(i)->missing())
+            fast[n_fast++] = backend_at(i);
+#endif
+    for (int i = 0; i < n_fast; i++)
+        if (fast[i]->open(NULL, NUMERICS_STRICT, e)) return e->code;
+    if (!n_fast) return error_set(e, STATUS_ENVIRONMENT, "this processor runs no float build.");
+    return STATUS_OK;
+}
 
 static subject subject_of(enum op_id id, int case_no) {
     error e = {0};
     subject s = {.arena = arena_new(), .id = id, .case_no = case_no, .program = program};
     s.exact = backend_find("f64", &e);
-#ifdef EMULATED
-    s.fast[s.n_fast++] = &backend_emu[0];
-#endif
-    for (int i = 0; backend_at(i) && !s.n_fast; i++) {
-        const backend *b = backend_at(i);
-        if (b->real_bytes == sizeof(float) && !b->missing()) s.fast[s.n_fast++] = b;
-    }
     assert_non_null(s.exact);
-    assert_true(s.n_fast > 0);
+    s.n_fast = n_fast;
+    memcpy(s.fast, fast, sizeof s.fast);
     return s;
+}
+
+static double now_s(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 static void test_op(void **state) {
     const enum op_id id = *(const enum op_id *)*state;
+    const double long_s = 3, start_s = now_s();
     subject s = subject_of(id, 0);
     check_entry(&s);
-    const int n_cases = s.exact->ops[id]->n_cases;
-    arena_free(s.arena);
-    for (int i = 0; i < n_cases && !s.failed; i++) {
+    const op *o = s.exact->ops[id];
+    subject_free(&s);
+    for (int i = 0; i < o->n_cases && !s.failed; i++) {
         if (only_case >= 0 && i != only_case) continue;
         s = subject_of(id, i);
         subject_check(&s);
-        arena_free(s.arena);
+        subject_free(&s);
     }
     if (s.failed) fail_msg("%s", s.failure);
+    const double wall_s = now_s() - start_s;
+    if (wall_s > long_s) print_message("op %s took %.1f s\n", o->name, wall_s);
 }
 
 /* ---- the checks themselves -------------------------------------------------------------- */
@@ -71,36 +96,57 @@ static const struct {
     {OP_linear, 0, FAULT_OVERWRITE, "adds"},
     {OP_linear, 0, FAULT_NULL, "unwanted"},
     {OP_linear, 0, FAULT_PRECISION, "precision"},
+    {OP_linear, 0, FAULT_REPEAT, "order"},
     {OP_head, 0, FAULT_ROOT, "root"},
 };
 
-static void run_check(subject *s, const char *name) {
-    for (const check *c = all_checks; c->name; c++)
-        if (!strcmp(c->name, name)) {
-            c->run(s);
-            return;
-        }
-    fail_msg("no check is called %s", name);
+static const check *find_check(const char *name) {
+    const check *c = all_checks;
+    while (c->name && strcmp(c->name, name) != 0) c++;
+    if (!c->name) fail_msg("no check is called %s", name);
+    return c;
 }
 
-/* Runs the check of plant i on a table with fault f. */
+/* The wrappers read and write tensors in place, as only a CPU allows, or the emulator on request.
+ */
+static void expose_memory(bool on) {
+#ifdef EMULATED
+    emu_expose(on);
+#else
+    (void)on;
+#endif
+}
+
+/* Runs the check of plant i on tables with fault f: around the kernels of a CPU build, or of the
+ * emulator in all its thread orders. */
 static bool check_finds(size_t i, fault f) {
     subject s = subject_of(plants[i].id, plants[i].case_no);
-    backend exact = *s.exact, fast = *s.fast[0];
+    backend exact = *s.exact, spoiled[MAX_FAST];
+    const kernels *good = NULL;
     exact.kernels = fault_kernels_f64(f, exact.kernels);
-    fast.kernels = fault_kernels_f32(f, fast.kernels);
     s.exact = &exact;
-    s.fast[0] = &fast;
-    s.n_fast = 1;
+    s.n_fast = 0;
+    for (int k = 0; k < n_fast; k++) {
+        if (!good && (IS_EMULATED || memory_is_host(fast[k]))) good = fast[k]->kernels;
+        if (!good || fast[k]->kernels != good) continue;
+        spoiled[s.n_fast] = *fast[k];
+        spoiled[s.n_fast].kernels = fault_kernels_f32(f, good);
+        s.fast[s.n_fast] = &spoiled[s.n_fast];
+        s.n_fast++;
+    }
+    assert_true(s.n_fast > 0);
     assert_true(subject_draw(&s));
-    run_check(&s, plants[i].check);
-    arena_free(s.arena);
+    expose_memory(true);
+    check_run(&s, find_check(plants[i].check));
+    expose_memory(false);
+    subject_free(&s);
     return s.failed;
 }
 
 static void test_planted_kernels(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof plants / sizeof *plants; i++) {
+        if (!check_applies(find_check(plants[i].check))) continue;
         if (check_finds(i, FAULT_NONE))
             fail_msg("check %s finds a fault where there is none", plants[i].check);
         if (!check_finds(i, plants[i].fault))
@@ -112,21 +158,25 @@ static void test_planted_kernels(void **state) {
 static void test_planted_entries(void **state) {
     (void)state;
     subject s = subject_of(OP_linear, 0);
-    backend exact = *s.exact;
-    const op *ops[N_OP];
+    backend exact = *s.exact, first = *s.fast[0];
+    const op *ops[N_OP], *fast_ops[N_OP];
     memcpy(ops, exact.ops, sizeof ops);
-    op entry = *ops[OP_linear];
+    memcpy(fast_ops, first.ops, sizeof fast_ops);
+    op entry = *ops[OP_linear], fast_entry = *fast_ops[OP_linear];
     ops[OP_linear] = &entry;
+    fast_ops[OP_linear] = &fast_entry;
     exact.ops = ops;
+    first.ops = fast_ops;
     s.exact = &exact;
-    s.n_fast = 0;
+    s.fast[0] = &first;
+    s.n_fast = 1;
     assert_true(subject_draw(&s));
 
-    run_check(&s, "reads");
+    check_run(&s, find_check("reads"));
     check_entry(&s);
     assert_false(s.failed);
-    entry.reads = READS_IN(0);
-    run_check(&s, "reads");
+    entry.reads = fast_entry.reads = READS_IN(0);
+    check_run(&s, find_check("reads"));
     assert_true(s.failed);
 
     s.failed = false;
@@ -135,17 +185,21 @@ static void test_planted_entries(void **state) {
     assert_true(s.failed);
     assert_non_null(strstr(s.failure, "no test cases"));
     assert_non_null(strstr(s.failure, "op_test linear 0"));
-    arena_free(s.arena);
+    subject_free(&s);
 }
 
 static int usage(const char *why, const char *what) {
-    print_error("op_test: %s %s; usage: op_test [OP [CASE]]\n", why, what);
+    print_error("%s: %s %s; usage: %s [OP [CASE]]\n", program, why, what, program);
     return STATUS_USAGE;
 }
 
 int main(int argc, char **argv) {
     program = argv[0];
     error e = {0};
+    if (find_fast(&e)) {
+        print_error("%s: %s\n", program, e.text);
+        return (int)e.code;
+    }
     const backend *b = backend_find("f64", &e);
     static enum op_id ids[N_OP];
     struct CMUnitTest tests[N_OP + 2];

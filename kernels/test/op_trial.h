@@ -3,26 +3,19 @@
  * A trial builds its node with graph_apply, so the shape rule is exercised, but binds every tensor
  * to a buffer of its own: surrounded by redzones, and shifted off the cache line, as parameters and
  * the later runs of a pack are in real tapes. Results stay in the buffers for the checks to read.
- */
+ *
+ * All buffers of a trial are one block of device memory, so that a device is asked for memory once
+ * and copies once. Checks read the host's view of it: on a CPU the block itself, elsewhere a mirror
+ * that is fetched, redzones and all, when the kernels are done. */
 #pragma once
-#include "kernels/core/backend.h"
-#include "kernels/core/op.h"
+#include "op_data.h"
 
-enum { PACK = 3 }; /* runs of a drawn case */
-
-/* Values of one case, drawn as doubles that are exact in float, so that all builds see the same. */
-typedef struct op_data {
-    int runs, n_in;
-    struct {
-        bool is_int, shared;
-        bool flat;    /* segment-major by the seg table, the last input (see kernels.def) */
-        long n;       /* elements over all runs */
-        double *real; /* [n] or NULL */
-        int *ints;    /* [n] or NULL */
-    } in[MAX_IN];
-    long out_n;
-    double *cotangent; /* [out_n]; gradient of the scalar that the checks differentiate */
-} op_data;
+/* emu_op_test is built with EMULATED: the devices under test are the emulator's. */
+#ifdef EMULATED
+enum { IS_EMULATED = 1 };
+#else
+enum { IS_EMULATED = 0 };
+#endif
 
 typedef struct guarded {
     const char *name; /* "input", "gradient of input", "output", "aux", "work" */
@@ -30,8 +23,10 @@ typedef struct guarded {
     bool is_int;
     size_t item, bytes; /* bytes of one element, of all */
     long n;
-    unsigned char *base; /* redzone, data, redzone */
-    void *data;          /* NULL: the op has no such buffer */
+    size_t at, data_at;  /* redzone before and data: bytes from the start of the block */
+    unsigned char *base; /* redzone, data, redzone, as the host sees them */
+    void *data;          /* the same for data; NULL: the op has no such buffer */
+    void *device;        /* where kernels find it */
     void *copy;          /* what data must still hold at the end, or NULL */
 } guarded;
 
@@ -52,21 +47,20 @@ typedef struct trial {
     node *node;
     trial_way way;
     guarded x[MAX_IN], g[MAX_IN], out, dout, aux, work;
+    guarded *all[2 * MAX_IN + 4]; /* those of them that exist */
+    int n_all;
+    size_t bytes;                 /* of the block */
+    unsigned char *host, *device; /* the block, as the host sees it and where it is */
+    struct trial *next;           /* for lists of whoever owns it */
 } trial;
 
-/* Draws the case with PACK runs; NULL and the sentence in e when the op refuses its own case. */
-op_data *data_draw(arena *a, const backend *b, enum op_id id, int case_no, error *e);
-/* The values of run r alone. */
-op_data *data_slice(arena *a, const op_data *d, int r);
-/* Place of element j of run r in a buffer of all runs; j counts within one run. */
-long data_index(const op_data *d, int input, int r, long j);
-/* Elements of one run; all of them for a shared input. */
-long data_per_run(const op_data *d, int input);
+/* A CPU build: tensors may be read and written in place. */
+bool memory_is_host(const backend *b);
 
-bool has_gradient(const op *o, int case_no, const op_data *d, int input);
-
+/* b must be open. The trial lives in the arena; its block of device memory until trial_free. */
 trial *trial_new(arena *a, const backend *b, enum op_id id, int case_no, const op_data *d,
                  trial_way way);
+void trial_free(trial *t);
 void trial_forward(trial *t);
 /* What a training step does with the node: forward (not of a root), then backward (if any). */
 void trial_train(trial *t);
@@ -74,4 +68,5 @@ void trial_train(trial *t);
 const char *trial_damage(const trial *t);
 
 double guarded_get(const guarded *b, long i);
+/* Moves one element of a trial on a CPU, whose block is the host's view. */
 void guarded_put(guarded *b, long i, double value);

@@ -182,7 +182,7 @@ static void check_mask(const backend *b) {
 static void test_dropout_mask(void **state) {
     (void)state;
     for (int i = 0; backend_at(i); i++)
-        if (backend_at(i)->real_bytes == sizeof(float) && !backend_at(i)->missing())
+        if (!strncmp(backend_at(i)->name, "cpu-", 4) && !backend_at(i)->missing())
             check_mask(backend_at(i));
 }
 
