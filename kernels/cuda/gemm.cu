@@ -47,12 +47,12 @@ typedef Tile<64, 8, 4, 4> Medium;
 typedef Tile<32, 4, 4, 8> Small;
 
 /* A product as its kernel sees it. */
-typedef struct job {
+typedef struct gemm_job {
     product p;
     int parts;                         /* of the chain over k */
     long c_part;                       /* from the c of one part to that of the next */
     bool a_vector, b_vector, c_vector; /* float4 allowed */
-} job;
+} gemm_job;
 
 /* One operand on its way to shared memory: each thread carries two quads per step, 8 k apart.
  * ALONG: a quad is 4 k of one row; else 4 rows of one k ("rows" of b are its columns). */
@@ -147,7 +147,7 @@ __device__ inline void quad_store(float *c, const float *sum, const float *bias,
 
 /* Grid: tiles of c, parts, runs. */
 template <class T, bool A_ALONG, bool B_ALONG>
-__global__ void __launch_bounds__(T::THREADS, T::FIT) multiply(const job j) {
+__global__ void __launch_bounds__(T::THREADS, T::FIT) multiply(const gemm_job j) {
     constexpr int EDGE = T::EDGE, ROWS = T::ROWS, COLS = T::COLS, WARPS_ACROSS = EDGE / COLS / 8;
     DYN_SHARED(float, shared); /* two buffers of a, then two of b */
     const product &p = j.p;
@@ -247,7 +247,7 @@ template <class T> unsigned tiles_of(const product &p) {
     return blocks_of(p.rows, T::EDGE) * blocks_of(p.cols, T::EDGE);
 }
 
-template <class T> void multiply_launch(const job &j, bool a_along, bool b_along) {
+template <class T> void multiply_launch(const gemm_job &j, bool a_along, bool b_along) {
     const dim3 grid(tiles_of<T>(j.p), (unsigned)j.parts, (unsigned)j.p.runs), block(T::THREADS);
     if (a_along && b_along)
         LAUNCH((multiply<T, true, true>), grid, block, T::SHARED, j);
@@ -262,13 +262,13 @@ template <class T> void multiply_launch(const job &j, bool a_along, bool b_along
 /* Time of a product by tile T, in units of its own: rounds of one block per multiprocessor, times
  * the area of a tile over its share of the peak. An H100 has 132; another number costs speed, never
  * bits. */
-template <class T> double time_of(const job &j, double share) {
+template <class T> double time_of(const gemm_job &j, double share) {
     const long at_once = EMULATED ? 2 : 132;
     const long blocks = (long)tiles_of<T>(j.p) * j.parts * j.p.runs;
     return (double)((blocks + at_once - 1) / at_once) * T::EDGE * T::EDGE / share;
 }
 
-void multiply_any(job &j) {
+void multiply_any(gemm_job &j) {
     const product &p = j.p;
     const bool a_along = p.a_col == 1 || (p.a_row != 1 && p.a_col < p.a_row);
     const bool b_along = p.b_row == 1 || (p.b_col != 1 && p.b_row < p.b_col);
@@ -306,7 +306,7 @@ void gemm_launch(const product &p) {
         if (p.bias) bias_launch(p);
         return;
     }
-    job j = {};
+    gemm_job j = {};
     j.p = p;
     j.parts = parts_of(p);
     if (j.parts == 1) {
