@@ -17,9 +17,9 @@ if(NVCC)
     find_library(CUDART cudart_static
         HINTS ${cuda_root}/lib64 ${cuda_root}/lib ${cuda_root}/targets/x86_64-linux/lib)
 endif()
-set(cuda_options -ccbin ${CMAKE_CXX_COMPILER} -std=c++17 -O3 --Werror all-warnings -Xcompiler -Wall,-Wextra
-    -Xptxas -v,-warn-spills -gencode arch=compute_80,code=sm_80
-    -gencode arch=compute_90,code=[sm_90,compute_90])
+set(cuda_options -ccbin ${CMAKE_CXX_COMPILER} -std=c++17 -O3 --Werror all-warnings
+    -Xcompiler -Wall,-Wextra -Xptxas -v,-warn-spills -gencode arch=compute_80,code=sm_80
+    -gencode arch=compute_90,code=sm_90 -gencode arch=compute_90,code=compute_90)
 
 # Sets NAME to why this build cannot have CUDA, else to "" and CUDA_VERSION.
 function(cuda_missing name)
@@ -112,3 +112,8 @@ if(CUDA_INCLUDE)
     add_test(NAME backend_cuda_test COMMAND backend_cuda_test)
     set_tests_properties(backend_cuda_test PROPERTIES TIMEOUT 60)
 endif()
+
+# What is no op and so not in the registry of op_test, on the emulated GPU.
+add_executable(bf16_test ${K}/cuda/test/bf16_test.c)
+target_link_libraries(bf16_test PRIVATE emu kernels PkgConfig::CMOCKA flags)
+add_test(NAME bf16_test COMMAND bf16_test)
