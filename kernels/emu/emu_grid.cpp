@@ -41,6 +41,7 @@ enum State { NEW, READY, AT_BLOCK, AT_WARP, DONE }; /* the first two can run */
 
 struct Thread {
     State state;
+    uint3 index; /* threadIdx */
     fiber *on;
     Site site;        /* where it waits */
     const char *what; /* for what */
@@ -88,10 +89,21 @@ unsigned random_twist(unsigned n) { return order() >= EMU_RANDOM ? random_below(
 unsigned index_of(const Thread *t) { return (unsigned)(t - grid.thread); }
 
 void make_current(Thread *t) {
-    const unsigned i = index_of(t);
-    const dim3 &b = place.block_dim;
     grid.current = t;
-    place.thread = {i % b.x, i / b.x % b.y, i / (b.x * b.y)};
+    place.thread = t->index;
+}
+
+/* Once per launch, as divisions at every switch take as long as the rest of it. */
+void number_threads() {
+    uint3 at = {0, 0, 0};
+    for (unsigned i = 0; i < grid.n_threads; i++) {
+        grid.thread[i].index = at;
+        if (++at.x < place.block_dim.x) continue;
+        at.x = 0;
+        if (++at.y < place.block_dim.y) continue;
+        at.y = 0;
+        at.z++;
+    }
 }
 
 /* The next lane of the running warp if it has not started; its turn then counts as taken. */
@@ -158,47 +170,55 @@ void join(const unsigned *index, unsigned n) {
 
 /* ---- barriers of a warp ----------------------------------------------------------------- */
 
+/* Lanes of mask that the block has. */
+unsigned lanes_of(unsigned mask, unsigned first) {
+    const unsigned n = grid.n_threads - first;
+    return n < WARP ? mask & ((1u << n) - 1) : mask;
+}
+
+[[noreturn]] void masks_differ(Thread *t, const Thread *other) {
+    thread_fail(t,
+                "waits in %s with mask %08x at %s:%d for lane %u, which waits in %s with mask %08x "
+                "at %s:%d",
+                t->what, t->mask, t->site.file, t->site.line, index_of(other) % WARP, other->what,
+                other->mask, other->site.file, other->site.line);
+}
+
 /* Whether every lane that t waits for has come; a lane that cannot come is a fault. */
 bool group_is_here(Thread *t) {
     const unsigned first = index_of(t) / WARP * WARP;
-    for (unsigned l = 0; l < WARP && first + l < grid.n_threads; l++) {
-        const Thread *other = &grid.thread[first + l];
-        if (!(t->mask >> l & 1)) continue;
+    for (unsigned left = lanes_of(t->mask, first); left; left &= left - 1) {
+        const Thread *other = &grid.thread[first + (unsigned)__builtin_ctz(left)];
         if (other->state == DONE)
             thread_fail(t, "%s at %s:%d names lane %u in mask %08x, which has returned", t->what,
-                        t->site.file, t->site.line, l, t->mask);
+                        t->site.file, t->site.line, index_of(other) % WARP, t->mask);
         if (other->state != AT_WARP) return false;
-        if (other->mask == t->mask && !strcmp(other->what, t->what)) continue;
+        const bool same = other->what == t->what || !strcmp(other->what, t->what);
+        if (other->mask == t->mask && same) continue;
         if (!(other->mask >> (index_of(t) - first) & 1)) return false; /* it first meets others */
-        thread_fail(t,
-                    "waits in %s with mask %08x at %s:%d for lane %u, which waits in %s with "
-                    "mask %08x at %s:%d",
-                    t->what, t->mask, t->site.file, t->site.line, l, other->what, other->mask,
-                    other->site.file, other->site.line);
+        masks_differ(t, other);
     }
     return true;
 }
 
-/* What lane `t` of a complete group learns. */
-uint64_t answer(const Thread *t, const unsigned *group, unsigned n) {
-    const unsigned first = index_of(t) / WARP * WARP;
-    if (t->source < SOURCE_VOTE) {
-        const unsigned i = first + t->source;
-        return (t->mask >> t->source & 1) && i < grid.n_threads ? grid.thread[i].value : NAN_BITS;
-    }
-    uint64_t votes = 0;
-    for (unsigned i = 0; i < n; i++) votes |= grid.thread[group[i]].value << (group[i] - first);
-    return votes;
-}
-
+/* Every lane of the complete group that t is in learns what it waited for, and may go on. */
 void group_release(const Thread *t) {
     const unsigned first = index_of(t) / WARP * WARP;
     unsigned group[WARP], n = 0;
-    for (unsigned l = 0; l < WARP && first + l < grid.n_threads; l++)
-        if (t->mask >> l & 1) group[n++] = first + l;
+    uint64_t votes = 0;
+    for (unsigned left = lanes_of(t->mask, first); left; left &= left - 1) {
+        const unsigned l = (unsigned)__builtin_ctz(left);
+        group[n++] = first + l;
+        votes |= (grid.thread[first + l].value & 1) << l;
+    }
     for (unsigned i = 0; i < n; i++) {
         Thread *member = &grid.thread[group[i]];
-        member->got = answer(member, group, n);
+        const unsigned from = member->source;
+        if (from == SOURCE_VOTE)
+            member->got = votes;
+        else
+            member->got =
+                lanes_of(t->mask, first) >> from & 1 ? grid.thread[first + from].value : NAN_BITS;
         member->state = READY;
     }
     if (t->orders_memory) join(group, n);
@@ -263,10 +283,10 @@ void block_release() {
     for (unsigned i = 0; i < grid.n_threads; i++) {
         Thread *t = &grid.thread[i];
         if (t->state != AT_WARP) continue;
+        const unsigned first = i / WARP * WARP;
         const Thread *other = t;
-        for (unsigned l = 0; l < WARP; l++) {
-            const Thread *o = &grid.thread[i / WARP * WARP + l];
-            if (!(t->mask >> l & 1) || index_of(o) >= grid.n_threads) continue;
+        for (unsigned left = lanes_of(t->mask, first); left; left &= left - 1) {
+            const Thread *o = &grid.thread[first + (unsigned)__builtin_ctz(left)];
             if (o->state == AT_BLOCK || o->mask != t->mask) other = o;
         }
         thread_fail(t,
@@ -441,6 +461,7 @@ void grid_run(job *j) {
     place.grid_dim = g;
     place.block_dim = b;
     random_state = (uint64_t)l->order;
+    number_threads();
     const unsigned sets = (unsigned)min(n, max(2ul, (unsigned long)(FIBERS / grid.n_threads)));
     Shared shared(l->shared, n);
     if (OWN_FIBERS) host_before(sets * grid.n_threads);
