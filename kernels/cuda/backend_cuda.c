@@ -116,7 +116,7 @@ static cudaError_t open_device(int ordinal) {
 static status cuda_open(const char *device, numerics n, error *e) {
     CHECK(!gpu.stream);
     static cuda_devices found;
-    cuda_devices_list(&found);
+    cuda_devices_list(&found, false);
     const int i = cuda_device_pick(&found, device, e);
     if (i < 0) return e->code;
     const cudaError_t code = open_device(found.device[i].ordinal);

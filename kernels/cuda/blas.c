@@ -12,7 +12,8 @@
 
 enum { WORKSPACE_MIB = 32, PAD = 8 };
 
-static const char *const names[] = {"libcublas.so.13", "libcublas.so.12", "libcublas.so"};
+static const char *const names[] = {"libcublas.so.13", "libcublas.so.12", "libcublas.so",
+                                    "/usr/local/cuda/lib64/libcublas.so"};
 enum { N_NAMES = sizeof names / sizeof *names };
 
 /* The functions in use; the header gives their types, the library is loaded later. */

@@ -82,7 +82,7 @@ static void say_missing(cuda_devices *out, cudaError_t code) {
         snprintf(out->missing, size, "the NVIDIA driver says: %s", cudaGetErrorString(code));
 }
 
-void cuda_devices_list(cuda_devices *out) {
+void cuda_devices_list(cuda_devices *out, bool with_memory) {
     *out = (cuda_devices){.n = 0};
     int count = 0;
     const cudaError_t code = cudaGetDeviceCount(&count);
@@ -110,7 +110,7 @@ void cuda_devices_list(cuda_devices *out) {
         id_text(d->info.id, sizeof d->info.id, &p.uuid);
         snprintf(d->info.name, sizeof d->info.name, "%.50s, compute capability %d.%d%s%s", p.name,
                  p.major, p.minor, m.driver[0] ? ", driver " : "", m.driver);
-        d->info.mem_free_bytes = memory_free(&m, d->info.id, i);
+        if (with_memory) d->info.mem_free_bytes = memory_free(&m, d->info.id, i);
     }
     if (out->n) out->missing[0] = 0;
 }
@@ -119,7 +119,7 @@ void cuda_devices_list(cuda_devices *out) {
 /* The record fits the pipe, so the child never waits for a reader. */
 _Noreturn static void child_main(int out) {
     static cuda_devices found;
-    cuda_devices_list(&found);
+    cuda_devices_list(&found, true);
     _exit(write(out, &found, sizeof found) != sizeof found);
 }
 

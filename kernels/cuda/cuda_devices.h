@@ -21,8 +21,9 @@ typedef struct cuda_devices {
 
 /* Asks a child the first time, at most 10 s; later calls repeat the answer. */
 const cuda_devices *cuda_devices_probe(void);
-/* Looks in this process, which is then one that uses CUDA. */
-void cuda_devices_list(cuda_devices *out);
+/* Looks in this process, which is then one that uses CUDA. with_memory: also how much is free, for
+ * which each device may get a context. */
+void cuda_devices_list(cuda_devices *out, bool with_memory);
 /* The place in `d` of an index ("0"), or of a UUID or its first characters, at least 4 of them,
  * with or without "GPU-"; NULL: the first. -1 and one sentence when none or several fit. */
 int cuda_device_pick(const cuda_devices *d, const char *wanted, error *e);

@@ -54,8 +54,9 @@ target_link_libraries(emu_test PRIVATE emu kernels PkgConfig::CMOCKA flags)
 add_test(NAME emu_test COMMAND emu_test WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
 set_tests_properties(emu_test PROPERTIES TIMEOUT 600)
 
-# ThreadSanitizer makes a thread 30 times slower, so there two small cases of each op stand for all;
-# the test preset leaves emu_op_test out. TSan of gcc 12 cannot live with every address layout.
+# Under ThreadSanitizer all cases would take many minutes, so there two small cases of each op stand
+# for all; the test preset leaves emu_op_test out. TSan of gcc 12 cannot live with every address
+# layout, so it gets a fixed one where that is allowed.
 if(SANITIZE MATCHES thread)
     execute_process(COMMAND setarch -R true RESULT_VARIABLE failed OUTPUT_QUIET ERROR_QUIET)
     set(launcher "")

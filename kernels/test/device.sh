@@ -19,6 +19,10 @@ compile() {
         cmake --build --preset release --target mixgrid op_test op_bench
 }
 
+finds_gpu() {
+    "$BUILD/mixgrid" doctor | tee "$WORK/doctor" && grep -q '^device cuda .*runs here' "$WORK/doctor"
+}
+
 parity() { "$BUILD/op_test"; }
 
 sweep() { # FOLDER GRID ARGUMENT...: trains; FOLDER.txt gets everything that was computed
@@ -63,7 +67,10 @@ quickstart() {
         set -- "$BUILD/mixgrid" run experiments/quickstart.yaml --no-report --device $device \
             --db "$WORK/quickstart-$device/r.db"
         [ $device = cuda ] || set -- taskset -c 0,1 "$@" --workers 2
-        "$@" >"$WORK/quickstart-$device.txt" || return
+        "$@" >"$WORK/quickstart-$device.txt" 2>&1 || {
+            tail -n 5 "$WORK/quickstart-$device.txt"
+            return 1
+        }
         echo "$device $begin_s $(date +%s.%N)" |
             awk '{ printf "quickstart on %s: %.1f s\n\n", $1 == "cpu" ? "2 CPU cores" : "the GPU", $3 - $2 }'
         "$BUILD/mixgrid" query --db "$WORK/quickstart-$device/r.db" --format markdown \
@@ -157,11 +164,11 @@ step() { # KEEP SECONDS TITLE COMMAND...: KEEP: figures, whose output is wanted,
     echo "| $title | $verdict | $took_s |" >>"$WORK/rows"
     echo "== $title: $verdict, $took_s s" >&2
     case $keep,$verdict in
-    *,FAILED*)
+    figures,passed | figures,FAILED*) section "$title" "$WORK/log" ;;
+    check,FAILED*)
         tail -n 40 "$WORK/log" >"$WORK/tail"
         section "$title: the last lines" "$WORK/tail"
         ;;
-    figures,passed) section "$title" "$WORK/log" ;;
     esac
 }
 
@@ -193,7 +200,11 @@ figures() {
 }
 
 [ -n "$prebuilt" ] || check 240 "build with CUDA" compile
-figures 20 "what mixgrid finds" "$BUILD/mixgrid" doctor
+figures 20 "the GPU is found" finds_gpu
+[ $failed -eq 0 ] || { # nothing after this would say anything of it
+    echo "device.sh: mixgrid cannot use the GPU, see $sheet"
+    exit 1
+}
 check 150 "ops: GPU against double precision, runs, repeat, alignment" parity
 check 40 "repeat: trained twice, the same bits" repeats
 check 40 "packs: 8 runs in one, each as alone" packs

@@ -179,7 +179,7 @@ static void survives_a_crash(void) {
 static void picks(void) {
     plug_in();
     cuda_devices d;
-    cuda_devices_list(&d);
+    cuda_devices_list(&d, true);
     expect(d.n == 2 && !d.missing[0]);
     static const struct {
         const char *wanted;
@@ -210,9 +210,10 @@ static void picks(void) {
 
 static void opens_what_was_asked_for(void) {
     plug_in();
+    fake.has_nvml = false;
     error e = {0};
     expect(gpu->open("1", NUMERICS_STRICT, &e) == STATUS_OK);
-    expect(fake.opened == 2); /* the old one is not counted */
+    expect(fake.opened == 2 && fake.devices_used == 1); /* the old one is not counted */
 }
 
 static void needs_cublas(void) {

@@ -115,11 +115,13 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *p, int device) {
 cudaError_t cudaInitDevice(int device, unsigned device_flags, unsigned flags) {
     fake.calls++;
     CHECK(device_flags == cudaDeviceScheduleBlockingSync && flags == cudaInitDeviceFlagsAreValid);
+    if (fake.opened != device) fake.devices_used++;
     fake.opened = device;
     return cudaSuccess;
 }
 cudaError_t cudaSetDevice(int device) {
     fake.calls++;
+    if (fake.opened != device) fake.devices_used++;
     fake.opened = device;
     return cudaSuccess;
 }

@@ -29,8 +29,9 @@ typedef struct fake_machine {
     int blas_code;           /* of products */
     const char *driver_says; /* the answer to a question for its version */
     /* what happened in this process */
-    int calls;  /* of the runtime */
-    int opened; /* device; -1: none */
+    int calls;        /* of the runtime */
+    int opened;       /* device; -1: none */
+    int devices_used; /* changes of it */
     int captures, graph_launches, graphs_alive;
     size_t live_bytes, live_host_bytes;
 } fake_machine;

@@ -306,7 +306,8 @@ static void test_plant(void **state) {
     const char *const says = p->says[this_build];
     char text[16384] = "";
     bool found = false;
-    for (int i = 0; i < 3; i++) {
+    /* To ThreadSanitizer orders make no difference, and its processes are slow to start. */
+    for (int i = this_build == TSAN ? 2 : 0; i < 3; i++) {
         const int code = run(text, sizeof text, p, &backend_emu[i], false);
         if (code) fail_msg("%s, without the fault: ends with %d: %s", p->name, code, text);
     }
