@@ -38,7 +38,7 @@ static const char *shape_text(arena *a, const shape *s) {
                         s->heads, s->batch, s->full ? "full" : "quarter");
 }
 
-static status read_job(job *j, arena *a, const shape *s, long threads, error *e) {
+static status read_job(job *j, arena *a, const shape *s, int threads, int runs, error *e) {
     const char *setting[16] = {"task.name=nar",          "model.layers=2",  "model.norm=layernorm",
                                "model.position=learned", "model.bias=true", "model.ffn=gelu"};
     int n = 6;
@@ -46,24 +46,31 @@ static status read_job(job *j, arena *a, const shape *s, long threads, error *e)
     setting[n++] = arena_printf(a, "model.d_model=%d", s->d_model);
     setting[n++] = arena_printf(a, "train.batch=%d", s->batch);
     setting[n++] = arena_printf(a, "model.heads=%d", s->heads);
-    setting[n++] = arena_printf(a, "train.threads=%ld", threads);
+    setting[n++] = arena_printf(a, "train.threads=%d", threads);
     if (!strcmp(s->mixer, "cat")) {
         setting[n++] = "model.conv.kind=depthwise";
         setting[n++] = "model.conv.width=4";
         setting[n++] = "model.conv.bias=true";
     }
     diag *d = diag_new(a);
-    const config *c = config_from_settings(a, catalog_schema(), setting, n, d);
-    if (!c) return diag_first(d, e);
-    job_bind(j, a, &c, 1);
+    const config **cell = ARENA_NEW(a, const config *, runs);
+    for (int r = 0; r < runs; r++) {
+        setting[n] = arena_printf(a, "train.seed=%d", r);
+        if (!(cell[r] = config_from_settings(a, catalog_schema(), setting, n + 1, d)))
+            return diag_first(d, e);
+    }
+    job_bind(j, a, cell, runs);
     j->model.vocab = s->vocab;
     j->model.max_time = s->time;
     return STATUS_OK;
 }
 
+typedef struct way way;
 typedef struct bench {
     const backend *backend;
-    store *store; /* NULL: only printed */
+    bool is_gpu;
+    const way *ways; /* [N_WAY] */
+    store *store;    /* NULL: only printed */
     const char *environment_json, *only;
     long milliseconds;
 } bench;
@@ -76,43 +83,53 @@ static status keep(const bench *w, const char *shape_text, const char *name, dou
     return store_bench_add(w->store, &row, e);
 }
 
-static status bench_shape(const bench *w, const shape *s, const char *text, error *e) {
+/* What is timed: on a processor one run on one and two threads and two runs side by side, on a GPU,
+ * which one small run leaves idle, packs. */
+struct way {
+    const char *title, *name; /* of a column, and in the database */
+    int threads, runs, processes;
+};
+enum { N_WAY = 3 };
+static const way on_processor[N_WAY] = {{"1 thread", "step, 1 thread", 1, 1, 1},
+                                        {"2 thread", "step, 2 threads", 2, 1, 1},
+                                        {"2 runs", "step, 2 runs at a time", 1, 1, 2}};
+static const way on_gpu[N_WAY] = {{"1 run", "step, 1 run", 1, 1, 1},
+                                  {"pack 8", "step, pack of 8", 1, 8, 1},
+                                  {"pack 64", "step, pack of 64", 1, 64, 1}};
+
+static status bench_way(step_time *out, const bench *w, const shape *s, const way *how, error *e) {
     arena *a = arena_new();
-    job one, threaded;
-    step_time alone, two, pair;
-    double peak = 1;
+    job j;
     const double seconds = 1e-3 * (double)w->milliseconds;
-    status result = read_job(&one, a, s, 1, e);
-    if (!result) result = read_job(&threaded, a, s, 2, e);
+    status result = read_job(&j, a, s, how->threads, how->runs, e);
     const task_set *set =
         result ? NULL : bench_noise(a, s->time, s->vocab, s->full ? s->time : s->time / 4, e);
     if (!set) result = e->code;
-    if (!result) result = bench_peak(&peak, w->backend, e);
-    if (!result) result = bench_steps(&alone, &one, w->backend, set, seconds, e);
-    if (!result) result = bench_steps(&two, &threaded, w->backend, set, seconds, e);
-    if (!result) result = bench_side_by_side(&pair, &one, w->backend, set, NULL, seconds, 2, e);
-    if (!result) {
-        const double rate = alone.flops / alone.median_s;
-        printf("%-36s | %8.2f %8.1f %7.1f %4.0f%% | %8.2f %7.1f | %8.2f %7.1f\n", text,
-               1e3 * alone.median_s, 1 / alone.median_s, 1e-9 * rate, 100 * rate / peak,
-               1e3 * two.median_s, 1e-9 * two.flops / two.median_s, 1e3 * pair.median_s,
-               2e-9 * pair.flops / pair.median_s);
-        fflush(stdout);
-        const struct {
-            const char *name, *unit;
-            double value;
-        } rows[] = {
-            {"step, 1 thread", "s", alone.median_s},
-            {"step, 2 threads", "s", two.median_s},
-            {"step, 2 runs at a time", "s", pair.median_s},
-            {"rate, 1 thread", "FLOP/s", rate},
-            {"matrix product", "FLOP/s", peak},
-        };
-        for (size_t i = 0; i < sizeof rows / sizeof *rows && !result; i++)
-            result = keep(w, text, rows[i].name, rows[i].value, rows[i].unit, e);
-    }
+    if (!result && how->processes == 1) result = bench_steps(out, &j, w->backend, set, seconds, e);
+    if (!result && how->processes > 1)
+        result = bench_side_by_side(out, &j, w->backend, set, NULL, seconds, how->processes, e);
     arena_free(a);
     return result;
+}
+
+static status bench_shape(const bench *w, const shape *s, const char *text, error *e) {
+    double peak = 1, rate[N_WAY];
+    step_time t[N_WAY];
+    status result = bench_peak(&peak, w->backend, e);
+    for (int i = 0; i < N_WAY && !result; i++) {
+        result = bench_way(&t[i], w, s, &w->ways[i], e);
+        rate[i] = w->ways[i].processes * t[i].flops / t[i].median_s;
+    }
+    if (result) return result;
+    printf("%-36s | %8.2f %8.1f %7.1f %4.0f%% | %8.2f %7.1f | %8.2f %7.1f\n", text,
+           1e3 * t[0].median_s, 1 / t[0].median_s, 1e-9 * rate[0], 100 * rate[0] / peak,
+           1e3 * t[1].median_s, 1e-9 * rate[1], 1e3 * t[2].median_s, 1e-9 * rate[2]);
+    fflush(stdout);
+    for (int i = 0; i < N_WAY && !result; i++)
+        result = keep(w, text, w->ways[i].name, t[i].median_s, "s", e);
+    if (!result)
+        result = keep(w, text, w->is_gpu ? "rate, 1 run" : "rate, 1 thread", rate[0], "FLOP/s", e);
+    return result ? result : keep(w, text, "matrix product", peak, "FLOP/s", e);
 }
 
 status command_bench(int argc, char **argv, error *e) {
@@ -123,6 +140,8 @@ status command_bench(int argc, char **argv, error *e) {
         {"device", CLI_TEXT, &device, "NAME", "auto, cuda, cuda:0, cpu, cpu-v3, cpu-v4 or f64"},
         {"only", CLI_TEXT, &w.only, "TEXT", "only rows that contain this, such as \"cat d64\""},
         {"ms", CLI_COUNT, &w.milliseconds, "MS", "time for each measurement (default 600)"},
+        {"no-graph", CLI_FLAG, &backend_no_graph, NULL,
+         "GPU: record nothing and wait for every kernel (slow)"},
         {"db", CLI_TEXT, &db, "FILE", "also write the figures to the table bench of this database"},
     };
     cli_texts words = {0};
@@ -131,11 +150,16 @@ status command_bench(int argc, char **argv, error *e) {
     if (!s && !(w.backend = backend_open(device, e))) s = e->code;
     if (!s && db && !(w.store = store_open(db, &rebuild, e))) s = e->code;
     if (!s) {
-        w.environment_json = provenance_json(a, w.backend->name, w.backend->summary, NULL);
+        device_info info;
+        w.is_gpu = w.backend->devices(&info, 1) > 0 && *info.id;
+        w.ways = w.is_gpu ? on_gpu : on_processor;
+        w.environment_json =
+            provenance_json(a, w.backend->name, w.backend->summary, w.is_gpu ? info.name : NULL);
         printf("training steps on %s, medians in ms; share: of the machine's matrix product\n"
                "%-36s | %8s %8s %7s %5s | %8s %7s | %8s %7s\n",
-               w.backend->name, "mixer, width, length, vocabulary", "1 thread", "steps/s",
-               "GFLOP/s", "share", "2 thread", "GFLOP/s", "2 runs", "GFLOP/s");
+               w.is_gpu ? info.name : w.backend->name, "mixer, width, length, vocabulary",
+               w.ways[0].title, "steps/s", "GFLOP/s", "share", w.ways[1].title, "GFLOP/s",
+               w.ways[2].title, "GFLOP/s");
     }
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes && !s; i++) {
         const char *row = shape_text(a, &shapes[i]);

@@ -95,6 +95,21 @@ static bool on_path(arena *a, const char *program) {
     return false;
 }
 
+/* A kind of device, and where it runs, what there is of it. */
+static void print_backend(const backend *b, bool is_best) {
+    const char *missing = b->missing();
+    printf("device %-8s %-20s %s%s\n", b->name, b->summary, missing ? missing : "runs here",
+           is_best ? ", used for --device auto" : "");
+    if (missing) return;
+    device_info list[16];
+    const int n = b->devices(list, (int)(sizeof list / sizeof *list));
+    for (int i = 0; i < n; i++)
+        if (list[i].id[0]) /* not a processor */
+            printf("  %s:%d  %s  %s, %.1f of %.1f GiB free\n", b->name, i, list[i].id, list[i].name,
+                   list[i].mem_free_bytes / 0x1p30, list[i].mem_bytes / 0x1p30);
+    if (b->note) printf("  %s\n", b->note());
+}
+
 status command_doctor(int argc, char **argv, error *e) {
     (void)argc;
     (void)argv;
@@ -103,13 +118,15 @@ status command_doctor(int argc, char **argv, error *e) {
     const backend *best = backend_find("auto", &none);
     printf("mixgrid %s, commit %s\nSQLite %s\nprocessors %ld\n", VERSION_TEXT, VERSION_COMMIT,
            sqlite3_libversion(), sysconf(_SC_NPROCESSORS_ONLN));
+    bool has_cuda = false;
     for (int i = 0; backend_at(i); i++) {
-        const backend *b = backend_at(i);
-        printf("device %-8s %-24s %s%s\n", b->name, b->summary,
-               b->missing() ? b->missing() : "runs here",
-               b == best ? ", used for --device auto" : "");
+        print_backend(backend_at(i), backend_at(i) == best);
+        has_cuda |= !strcmp(backend_at(i)->name, "cuda");
     }
-    printf("device %-8s %-24s %s\n", "cuda", "NVIDIA GPU", "not part of this build");
+    if (!has_cuda)
+        printf("device %-8s %-20s %s\n", "cuda", "NVIDIA GPU",
+               "not in this build, which found no nvcc of CUDA 12 or newer; install it, remove the "
+               "folder build, and build again");
     const bool plots = on_path(a, "gnuplot");
     printf("gnuplot  %s\n",
            plots ? "found: reports have figures"

@@ -97,6 +97,8 @@ status command_run(int argc, char **argv, error *e) {
         {"pack", CLI_TEXT, &f.pack, "N|auto",
          "runs that may share one process and tape (default auto: 1 on a processor, what fits on a "
          "GPU)"},
+        {"no-graph", CLI_FLAG, &backend_no_graph, NULL,
+         "GPU: record nothing and wait for every kernel, so that an error names it (slow)"},
         {"dry-run", CLI_FLAG, &f.dry_run, NULL, "print cells, memory and time, run nothing"},
         {"only", CLI_TEXT, &f.only, "TEXT", "only cells whose label contains this"},
         {"retry", CLI_TEXT, &f.retry, "failed", "run failed and timed-out cells again"},

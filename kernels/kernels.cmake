@@ -43,6 +43,7 @@ foreach(file ${benches})
     target_link_libraries(${name} PRIVATE kernels cuda_kernels flags)
     target_compile_options(${name} PRIVATE ${kernel_options})
 endforeach()
+target_sources(op_bench PRIVATE ${K}/test/op_data.c) # shapes are test cases, only larger
 
 list(REMOVE_ITEM core_sources ${K}/core/table.c)
 add_library(kernels STATIC ${core_sources}

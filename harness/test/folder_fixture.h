@@ -63,7 +63,10 @@ static inline const char *folder_read(const folder *f, const char *name) {
     return text;
 }
 
-/* build/X/mixgrid of the build this test belongs to. */
+/* build/X/mixgrid of the build this test belongs to, or the like. */
+#ifndef MIXGRID_BINARY
+#    define MIXGRID_BINARY "mixgrid"
+#endif
 static inline const char *mixgrid_path(void) {
     static char path[4096];
     if (*path) return path;
@@ -71,7 +74,7 @@ static inline const char *mixgrid_path(void) {
     CHECK(n > 0);
     path[n] = '\0';
     char *slash = strrchr(path, '/');
-    snprintf(slash, sizeof path - (size_t)(slash - path), "/mixgrid");
+    snprintf(slash, sizeof path - (size_t)(slash - path), "/" MIXGRID_BINARY);
     return path;
 }
 

@@ -6,6 +6,11 @@
 #include "harness/worker.h"
 #include "results/store.h"
 
+#include <setjmp.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
 enum { MAX_PACK = 8 };
 
 /* Settings of every job here; a run adds its own behind them. */
@@ -56,8 +61,14 @@ static inline void interrupting_put(void *device, const void *host, size_t bytes
     interrupted_inner->put(device, host, bytes);
 }
 
+static inline void eager_replay(recording **r, void (*body)(void *), void *context) {
+    (void)r;
+    body(context);
+}
+
 typedef struct training {
     const char *device;  /* NULL: "auto" */
+    bool eager;          /* nothing is repeated from a recording */
     long interrupt_at;   /* transfer at which SIGTERM comes; 0: never */
     long attempt;        /* 0: 1 */
     const char *message; /* out: what the worker printed on stderr */
@@ -78,6 +89,7 @@ static inline int train_in(const folder *f, const job *j, training *how) {
             interrupt_countdown = how->interrupt_at;
             b.put = interrupting_put;
         }
+        if (how->eager) b.replay = eager_replay;
         long attempt[MAX_PACK];
         for (int i = 0; i < j->runs; i++) attempt[i] = how->attempt ? how->attempt : 1;
         const worker_options options = {
@@ -133,4 +145,44 @@ static inline const char *results_hash(const folder *f) {
     if (store_content_hash(s, text, &e)) BUG("%s", e.text);
     store_close(s);
     return text;
+}
+
+/* Trains to the end in a new folder, asserting the status; the hash of all results. */
+static inline const char *hash_of(arena *a, const char *shared, const char *const *own, int n,
+                                  const char *device) {
+    folder f = folder_new();
+    job j = job_of(a, shared, own, n);
+    training how = {.device = device};
+    const int s = train_in(&f, &j, &how);
+    if (s) print_error("%s\n", how.message);
+    assert_int_equal(s, STATUS_OK);
+    const char *hash = arena_text(a, results_hash(&f));
+    folder_remove(&f);
+    return hash;
+}
+
+/* Trains n runs as one pack and each alone: everything their journals say must be the same, and
+ * `expect`, an SQL query, true. */
+static inline void compare_pack(const char *device, const char *shared, const char *const *own,
+                                int n, const char *expect) {
+    arena *a = arena_new();
+    folder together = folder_new(), alone = folder_new();
+    training how = {.device = device};
+    job all = job_of(a, shared, own, n);
+    const int ended = train_in(&together, &all, &how);
+    if (ended) print_error("%s\n", how.message);
+    assert_int_equal(ended, STATUS_OK);
+    for (int i = 0; i < n; i++) {
+        job one = job_of(a, shared, &own[i], 1);
+        assert_int_equal(train_in(&alone, &one, &how), STATUS_OK);
+    }
+    /* the comparison has something to compare */
+    assert_true(ask(&together, "SELECT count(*) FROM param_hash") >= 2 * n);
+    assert_true(ask(&together, "SELECT count(*) FROM final") >= 10 * n);
+    assert_true(ask(&together, expect) == 1);
+    if (n > 1) assert_true(ask(&together, "SELECT count(DISTINCT hash) > 1 FROM param_hash") == 1);
+    assert_string_equal(results_hash(&together), results_hash(&alone));
+    folder_remove(&together);
+    folder_remove(&alone);
+    arena_free(a);
 }

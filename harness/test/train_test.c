@@ -5,13 +5,9 @@
 #include "harness/plan_sweep.h"
 #include "harness/safetensors.h"
 #include "harness/trainer.h"
-#include "train_fixture.h"
+#include "memory_fixture.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 
 /* ---- every heap allocation of this process is counted ----------------------------------------*/
 
@@ -43,46 +39,7 @@ void *aligned_alloc(size_t alignment, size_t n) {
 static void count_allocations(void) {}
 #endif
 
-/* ---- helpers ---------------------------------------------------------------------------------*/
-
-/* Trains to the end in a new folder, asserting the status; the hash of all results. */
-static const char *hash_of(arena *a, const char *shared, const char *const *own, int n,
-                           const char *device) {
-    folder f = folder_new();
-    job j = job_of(a, shared, own, n);
-    training how = {.device = device};
-    const int s = train_in(&f, &j, &how);
-    if (s) print_error("%s\n", how.message);
-    assert_int_equal(s, STATUS_OK);
-    const char *hash = arena_text(a, results_hash(&f));
-    folder_remove(&f);
-    return hash;
-}
-
 /* ---- packs -----------------------------------------------------------------------------------*/
-
-static void compare_pack(const char *shared, const char *const *own, int n, const char *expect) {
-    arena *a = arena_new();
-    folder together = folder_new(), alone = folder_new();
-    training how = {0};
-    job all = job_of(a, shared, own, n);
-    const int ended = train_in(&together, &all, &how);
-    if (ended) print_error("%s\n", how.message);
-    assert_int_equal(ended, STATUS_OK);
-    for (int i = 0; i < n; i++) {
-        job one = job_of(a, shared, &own[i], 1);
-        assert_int_equal(train_in(&alone, &one, &how), STATUS_OK);
-    }
-    /* the comparison has something to compare */
-    assert_true(ask(&together, "SELECT count(*) FROM param_hash") >= 2 * n);
-    assert_true(ask(&together, "SELECT count(*) FROM final") >= 10 * n);
-    assert_true(ask(&together, expect) == 1);
-    if (n > 1) assert_true(ask(&together, "SELECT count(DISTINCT hash) > 1 FROM param_hash") == 1);
-    assert_string_equal(results_hash(&together), results_hash(&alone));
-    folder_remove(&together);
-    folder_remove(&alone);
-    arena_free(a);
-}
 
 static void packed_runs_equal_runs_alone(void **state) {
     (void)state;
@@ -91,14 +48,15 @@ static void packed_runs_equal_runs_alone(void **state) {
         "train.seed=1 train.lr=0.01 train.wd=0 model.dropout=0.3 model.init_scale=2",
         "train.seed=2 train.data_seed=7 model.embed_dropout=0.2 train.lr=1e-4",
     };
-    compare_pack(SMALL, own, 3, "SELECT count(*) = 3 FROM run WHERE state = 'done'");
+    compare_pack(NULL, SMALL, own, 3, "SELECT count(*) = 3 FROM run WHERE state = 'done'");
 }
 
 static void runs_without_dropout_keep_their_bits_beside_one_with_it(void **state) {
     (void)state;
     static const char *const own[] = {"train.seed=0", "train.seed=0 model.dropout=0.2"};
     /* a width at which the batch is taken in parts */
-    compare_pack(SMALL "model.d_model=64 model.layers=2 task.length=64 train.batch=16 "
+    compare_pack(NULL,
+                 SMALL "model.d_model=64 model.layers=2 task.length=64 train.batch=16 "
                        "train.steps=8",
                  own, 2, "SELECT count(*) = 2 FROM run WHERE state = 'done'");
 }
@@ -107,14 +65,15 @@ static void diverged_run_leaves_its_pack_alone(void **state) {
     (void)state;
     static const char *const own[] = {"train.lr=1e-3", "train.lr=1000 model.init_scale=30",
                                       "train.lr=1e-2"};
-    compare_pack(SMALL "train.clip=0 train.warmup=0 model.norm=layernorm", own, 3,
+    compare_pack(NULL, SMALL "train.clip=0 train.warmup=0 model.norm=layernorm", own, 3,
                  "SELECT sum(state = 'diverged') = 1 AND sum(state = 'done') = 2 FROM run");
 }
 
 static void early_stop_leaves_the_pack_alone(void **state) {
     (void)state;
     static const char *const own[] = {"train.lr=3e-2", "train.lr=1e-5"};
-    compare_pack(SMALL "task.vocab=24 eval.lengths=[16] train.steps=120 train.stop_at=0.2 "
+    compare_pack(NULL,
+                 SMALL "task.vocab=24 eval.lengths=[16] train.steps=120 train.stop_at=0.2 "
                        "train.eval_every=10 train.warmup=0",
                  own, 2,
                  "SELECT (SELECT min(m) < 120 AND max(m) = 120 FROM (SELECT max(step) AS m FROM "
@@ -124,7 +83,8 @@ static void early_stop_leaves_the_pack_alone(void **state) {
 static void finite_sets_and_epochs_work_in_packs(void **state) {
     (void)state;
     static const char *const own[] = {"train.seed=3", "train.seed=4 train.data_seed=3"};
-    compare_pack(SMALL "train.examples=30 train.epochs=3 train.schedule_by=epoch model.ffn=swiglu "
+    compare_pack(NULL,
+                 SMALL "train.examples=30 train.epochs=3 train.schedule_by=epoch model.ffn=swiglu "
                        "model.mixer=attention model.position=rope",
                  own, 2, "SELECT count(*) = 2 FROM run WHERE state = 'done'");
 }
@@ -376,65 +336,6 @@ static void damaged_checkpoint_is_refused_and_the_run_starts_again(void **state)
 
 /* ---- memory ----------------------------------------------------------------------------------*/
 
-static long device_bytes, device_most;
-static const backend *counted_inner;
-static void *counting_alloc(size_t bytes, error *e) {
-    size_t *p = counted_inner->alloc(bytes + 64, e);
-    if (!p) return NULL;
-    *p = bytes;
-    device_bytes += (long)bytes;
-    if (device_bytes > device_most) device_most = device_bytes;
-    return (char *)p + 64;
-}
-static void counting_release(void *p) {
-    if (!p) return;
-    size_t *start = (size_t *)((char *)p - 64);
-    device_bytes -= (long)*start;
-    counted_inner->release(start);
-}
-static backend counting_backend(const char *name) {
-    error e = {0};
-    counted_inner = backend_find(name, &e);
-    backend b = *counted_inner;
-    b.alloc = b.alloc_host = counting_alloc;
-    b.release = b.release_host = counting_release;
-    device_bytes = device_most = 0;
-    return b;
-}
-
-/* The most a whole training holds at a time, counted in a child as worker_run catches signals. */
-static long measured_bytes(const job *j, const char *device) {
-    folder f = folder_new();
-    fflush(NULL);
-    const pid_t pid = fork();
-    CHECK(pid >= 0);
-    if (!pid) {
-        backend b = counting_backend(device);
-        long attempt[MAX_PACK];
-        for (int i = 0; i < j->runs; i++) attempt[i] = 1;
-        const worker_options options = {
-            .home = {folder_at(&f, "journal"), folder_at(&f, "log"), folder_at(&f, "checkpoint")},
-            .backend = &b,
-            .progress_fd = -1,
-            .environment_json = "{}",
-            .attempt = attempt};
-        error e = {0};
-        if (worker_run(j, &options, &e)) _exit(1);
-        if (device_bytes) _exit(2); /* all of it was given back */
-        FILE *out = fopen(folder_at(&f, "most"), "w");
-        fprintf(out, "%ld", device_most);
-        fclose(out);
-        _exit(0);
-    }
-    int how;
-    waitpid(pid, &how, 0);
-    assert_true(WIFEXITED(how));
-    assert_int_equal(WEXITSTATUS(how), 0);
-    const long most = strtol(folder_read(&f, "most"), NULL, 10);
-    folder_remove(&f);
-    return most;
-}
-
 static void planned_memory_is_what_is_allocated(void **state) {
     (void)state;
     static const char *const shapes[] = {
@@ -446,24 +347,8 @@ static void planned_memory_is_what_is_allocated(void **state) {
     };
     static const char *const device[] = {"auto", "f64"};
     for (size_t i = 0; i < 2 * sizeof shapes / sizeof *shapes; i++) {
-        for (int runs = 1; runs <= 3; runs += 2) {
-            arena *a = arena_new();
-            grid_cell cell[3] = {0};
-            const grid_cell *cells[3] = {&cell[0], &cell[1], &cell[2]};
-            const config *c[3];
-            for (int r = 0; r < 3; r++)
-                c[r] = cell[r].config = config_of(
-                    a, arena_printf(a, SMALL "%s train.steps=1 train.seed=%d", shapes[i / 2], r));
-            job j;
-            job_bind(&j, a, c, runs);
-            error e = {0};
-            pack p = {.n = runs, .cell = cells};
-            backend b = counting_backend(device[i % 2]);
-            if (plan_pack(&p, &b, &e)) fail_msg("%s", e.text);
-            assert_int_equal(device_most, 0); /* planning itself allocates nothing */
-            assert_int_equal(measured_bytes(&j, device[i % 2]), (long)p.mem_bytes);
-            arena_free(a);
-        }
+        for (int runs = 1; runs <= 3; runs += 2)
+            assert_memory_as_planned(shapes[i / 2], device[i % 2], runs);
     }
 }
 

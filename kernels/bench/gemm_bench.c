@@ -4,12 +4,13 @@
  * the peak. The peak is measured beside every shape, with independent multiply-adds in registers,
  * as the clock of a shared machine moves; times are minima over many short batches. Operands are
  * warm (they fit L2), as in training. It does not test anything: kernels/test/gemm_test.c does. */
+#include "bench_time.h"
+
 #include "kernels/core/backend.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define DECLARE(suffix, real)                                                                      \
     void gemm_##suffix(int rows, int cols, int inner, const real *a, long a_row, long a_col,       \
@@ -18,12 +19,6 @@
 DECLARE(v3, float)
 DECLARE(v4, float)
 DECLARE(f64, double)
-
-static double now_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* GFLOP/s of 2000 rounds of 12 independent chains: enough to hide the latency of 4 cycles on two
  * ports. The compiler is told nothing of the values, so that it folds none. */

@@ -3,17 +3,12 @@
  * head_bench [v3|v4|f64]   For some vocabularies and numbers of scored rows: time of one call, and
  * GFLOP/s counting 2 C V flops per scored row forward and 6 C V backward (exponentials are not
  * counted). Minima over many calls; w and dw are as warm as the caches allow. */
+#include "bench_time.h"
+
 #include "kernels/core/work.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-static double now_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 enum { ROWS = 256, COLS = 64 };
 

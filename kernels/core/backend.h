@@ -62,6 +62,8 @@ struct backend {
     size_t (*measure)(void (*body)(void *), void *context);
     status (*reserve)(size_t bytes, error *e); /* at least this much scratch from now on */
     status (*sync)(error *e);
+    /* What else of this machine it would use, as half a sentence; the slot may be NULL. */
+    const char *(*note)(void);
 };
 enum { N_MARK = 2 };
 

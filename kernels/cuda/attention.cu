@@ -1,155 +1,92 @@
-/* attention.cu - causal softmax attention by tiles; see kernels.def. */
-#include "attention_tile.cuh"
+/* attention.cu - causal softmax attention by tiles; see kernels.def.
+ *
+ * Forward (Dao 2023): a block owns a tile of queries and walks over the tiles of 64 keys up to the
+ * diagonal with a running maximum m and sum l of each query,
+ *   m' = max(m, max_j s_j), l' = l e^(m - m') + sum_j e^(s_j - m'), likewise o; lse = m + log l.
+ * Backward computes p = e^(s - lse) again; with delta = sum_c dO o it is
+ *   dv_j = sum_t p dO_t, ds = p (dO_t.v_j - delta), dk_j = scale sum_t ds q_t,
+ *   dq_t = scale sum_j ds k_j.
+ * One kernel makes delta, a second one the gradients: its first blocks own tiles of keys (dk, dv),
+ * the others tiles of queries (dq). So no sum crosses blocks, nothing is atomic, and small problems
+ * fill the GPU twice as well as with a launch for each gradient. The price is two products made
+ * twice: 14 T^2 D / 2 flops a head instead of 10. Forward takes 4 T^2 D / 2.
+ *
+ * Tiles and threads: attention_tile.cuh; who sees whom: attention_part.cuh. Heads are padded to 16,
+ * 32, 64 or 128 channels in shared memory. Scores are summed over slabs of up to 64 channels, so
+ * any dim fits; above 128 more blocks share the output channels and each makes all scores, which
+ * is correct, but slow. Nothing of size T x T is stored.
+ *
+ * Shared memory of 64 rows: 28 KiB forward and 32 backward for 16 channels, 40 and 48 for 32, and
+ * 48 KiB from 64 channels on, where weights lie in place of keys and, backward, two tiles take
+ * turns: a tile pair then loads 5 tiles (dk, dv) or 4 (dq) instead of 2. That is 8 to 13 bytes a
+ * clock and multiprocessor at the full rate of multiply-adds, from L1 and L2; from memory, each
+ * tensor comes about once.
+ *
+ * Registers, by nvcc 13 for sm_80 and sm_90, none spilled: forward at most 128, for 4 blocks of 128
+ * threads a multiprocessor (128 channels: 168, 3 blocks), backward at most 168, for 3 blocks (254,
+ * 2 blocks). */
+#include "attention_part.cuh"
 
 namespace {
 
-/* Below any score, and expf(MASKED - START) is 0 where a query has seen no key yet. */
-constexpr float START = -1e30f, MASKED = -2e30f;
+/* ---- forward ---------------------------------------------------------------------------- */
 
-struct problem {
-    int batch, time, heads, dim, window; /* window: T when unlimited */
-    int warps;                           /* of a block */
-    float scale;
-    bool alibi, vector;
-};
-
-/* How the channels of a head are laid out in tiles. */
-template <int DIM> struct layout {
-    static constexpr int CHUNKS = DIM < 64 ? DIM / 4 : 16; /* of a slab */
-    static constexpr int SLAB = 4 * CHUNKS, OUT = DIM / SLAB;
-    static constexpr int N = SLAB / 8; /* channels of a thread */
-    static constexpr bool RESIDENT = DIM <= 32, MANY = DIM > SLAB;
-};
-
-/* What a block works on: one head of one sequence, and `rows` positions of it from `first` on. */
-struct part {
-    long stride, base, stat; /* of channel 0 of position 0; of its lse and delta */
-    int first, rows, slabs, channel;
-    float slope;
-};
-
-template <int DIM> __device__ part part_make(const problem &p, long tile, bool heavy_last) {
-    const int rows = p.warps * WARP_ROWS;
-    const long tiles = (p.time + rows - 1) / rows, of_tile = tile % tiles, sequence = tile / tiles;
-    const long h = sequence % p.heads, b = (long)blockIdx.y * p.batch + sequence / p.heads;
-    part at;
-    at.stride = (long)p.heads * p.dim;
-    at.base = b * p.time * at.stride + h * p.dim;
-    at.stat = (b * p.heads + h) * p.time;
-    at.first = (int)(heavy_last ? tiles - 1 - of_tile : of_tile) * rows;
-    at.rows = p.time - at.first < rows ? p.time - at.first : rows;
-    at.slabs = layout<DIM>::MANY ? (p.dim + layout<DIM>::SLAB - 1) / layout<DIM>::SLAB : 1;
-    at.channel = layout<DIM>::MANY ? (int)blockIdx.z * DIM : 0;
-    at.slope = p.alibi ? (float)exp2(-8.0 * (double)(h + 1) / p.heads) : 0;
-    return at;
-}
-
-/* Columns from `columns` on that the positions from `first` on see, or, as keys, are seen by. */
-__device__ __forceinline__ halves keys_seen(const problem &p, int first, int rows, int columns) {
-    const int end = first + rows < p.time ? first + rows : p.time;
-    if (first >= end) return {0, 0};
-    return halves_of(first - p.window + 1 - columns, end - columns);
-}
-__device__ __forceinline__ halves queries_seeing(const problem &p, int first, int rows,
-                                                 int columns) {
-    const int last = first + rows - 1 + p.window;
-    if (first >= p.time) return {0, 0};
-    return halves_of(first - columns, (last < p.time ? last : p.time) - columns);
-}
-
-/* Products of queries and keys to scores. t - j is `lag` for m = h = e = 0 and grows by m along
- * the rows, shrinks along the columns (sign 1: rows are queries), or the other way round (-1). */
-__device__ __forceinline__ void score_finish(scores s, const problem &p, float slope, int lag,
-                                             int sign, int count, bool border) {
-    UNROLL
-    for (int m = 0; m < 4; m++)
-        UNROLL for (int h = 0; h < 2; h++) UNROLL for (int e = 0; e < 4; e++) {
-            const int d = lag + sign * (m - h * HALF - e);
-            const float v = s[m][h][e] * p.scale - slope * (float)d;
-            s[m][h][e] = h < count && (!border || (d >= 0 && d < p.window)) ? v : MASKED;
+/* Scores to weights e^(s - top); top, total (this thread's share) and sum move on. */
+template <int DIM, class L = layout<DIM>>
+__device__ __forceinline__ void softmax_step(scores s, float4 *weights, float *top, float *total,
+                                             float (&sum)[L::OUT][4][L::N], place me,
+                                             const halves &seen) {
+    UNROLL for (int m = 0; m < 4; m++) {
+        float high = top[m];
+        UNROLL for (int i = 0; i < 8; i++) high = fmaxf(high, s[m][i / 4][i % 4]);
+        for (int lane = 1; lane < 8; lane *= 2)
+            high = fmaxf(high, __shfl_xor_sync(WHOLE_WARP, high, lane));
+        const float shrink = expf(top[m] - high);
+        top[m] = high;
+        total[m] *= shrink;
+        UNROLL for (int i = 0; i < L::OUT * L::N; i++) sum[i / L::N][m][i % L::N] *= shrink;
+        UNROLL for (int h = 0; h < 2; h++) {
+            if (h >= seen.count) continue;
+            UNROLL for (int e = 0; e < 4; e++) {
+                s[m][h][e] = expf(s[m][h][e] - high);
+                total[m] += s[m][h][e];
+            }
+            *weights_at(weights, me, m, seen.first + h) =
+                make_float4(s[m][h][0], s[m][h][1], s[m][h][2], s[m][h][3]);
         }
-}
-
-/* Loads the seen halves of a slab of the columns. */
-template <int CHUNKS>
-__device__ __forceinline__ void columns_load(float4 *to, const float *x, const part &at,
-                                             const problem &p, int columns, halves seen,
-                                             int channel) {
-    const int from = columns + seen.first * HALF;
-    slab_load<CHUNKS>(to + seen.first * HALF * CHUNKS, x + at.base + from * at.stride + channel,
-                      at.stride, p.time - from, seen.count * HALF, p.dim - channel, p.vector);
-}
-template <int CHUNKS>
-__device__ __forceinline__ void rows_load(float4 *to, const float *x, const part &at,
-                                          const problem &p, int channel) {
-    slab_load<CHUNKS>(to, x + at.base + at.first * at.stride + channel, at.stride, at.rows,
-                      p.warps * WARP_ROWS, p.dim - channel, p.vector);
+    }
 }
 
 template <int DIM>
-__global__ void __launch_bounds__(MAX_WARPS *LANES, DIM <= 64 ? 4 : 3)
+__global__ void __launch_bounds__(THREADS, DIM <= 64 ? 4 : 3)
     attend(float *o, float *lse, const float *q, const float *k, const float *v, problem p) {
     typedef layout<DIM> L;
     DYN_SHARED(float4, shared);
     const part at = part_make<DIM>(p, blockIdx.x, true);
     const place me = place_of_thread();
-    const int rows = p.warps * WARP_ROWS, row = at.first + me.row;
-    float4 *a = shared, *c = a + rows * L::CHUNKS, *b = c + TILE * L::CHUNKS;
+    const int row = at.first + me.row;
+    float4 *a = shared, *c = a + p.warps * WARP_ROWS * L::CHUNKS, *b = c + TILE * L::CHUNKS;
     float4 *weights = L::SLAB == TILE ? b : b + TILE * L::CHUNKS;
     float sum[L::OUT][4][L::N] = {}, top[4] = {START, START, START, START}, total[4] = {};
-    const int oldest = at.first - p.window + 1;
-    const int start = oldest > 0 ? oldest / TILE * TILE : 0;
+    const int oldest = at.first - p.window + 1, start = oldest > 0 ? oldest / TILE * TILE : 0;
     for (int columns = start; columns < at.first + at.rows; columns += TILE) {
-        const halves all = keys_seen(p, at.first, rows, columns);
-        const int warp_first = at.first + me.row / WARP_ROWS * WARP_ROWS;
-        const halves mine = keys_seen(p, warp_first, WARP_ROWS, columns);
+        const meet m = keys_meet(p, at, me, columns);
         scores s = {};
         for (int i = 0; i < at.slabs; i++) {
             __syncthreads();
-            if (L::MANY || columns == start) rows_load<L::CHUNKS>(a, q, at, p, i * L::SLAB);
-            columns_load<L::CHUNKS>(b, k, at, p, columns, all, i * L::SLAB);
-            if (i == 0) columns_load<L::CHUNKS>(c, v, at, p, columns, all, at.channel);
+            if (L::MANY || columns == start) rows_load<L::CHUNKS>(a, q, p, at, i * L::SLAB);
+            columns_load<L::CHUNKS>(b, k, p, at, m, i * L::SLAB);
+            if (i == 0) columns_load<L::CHUNKS>(c, v, p, at, m, at.channel);
             __syncthreads();
-            product_rows<L::CHUNKS>(s, a, b, me, mine);
+            product_rows<L::CHUNKS>(s, a, b, me, m.mine);
         }
-        if (weights == b) __syncthreads();
-        if (mine.count) {
-            const int begin = columns + mine.first * HALF, end = begin + mine.count * HALF;
-            score_finish(s, p, at.slope, row - begin - 4 * me.lx, 1, mine.count,
-                         end > warp_first + 1 || begin <= warp_first + WARP_ROWS - 1 - p.window);
-            UNROLL for (int m = 0; m < 4; m++) {
-                float high = top[m];
-                UNROLL
-                for (int h = 0; h < 2; h++)
-                    UNROLL for (int e = 0; e < 4; e++) high = fmaxf(high, s[m][h][e]);
-                for (int lane = 1; lane < 8; lane *= 2)
-                    high = fmaxf(high, __shfl_xor_sync(WHOLE_WARP, high, lane));
-                const float shrink = expf(top[m] - high);
-                top[m] = high;
-                total[m] *= shrink;
-                UNROLL
-                for (int g = 0; g < L::OUT; g++)
-                    UNROLL for (int i = 0; i < L::N; i++) sum[g][m][i] *= shrink;
-                UNROLL for (int h = 0; h < 2; h++) {
-                    if (h >= mine.count) continue;
-                    UNROLL for (int e = 0; e < 4; e++) {
-                        s[m][h][e] = expf(s[m][h][e] - high);
-                        total[m] += s[m][h][e];
-                    }
-                    *weights_at(weights, me, m, mine.first + h) =
-                        make_float4(s[m][h][0], s[m][h][1], s[m][h][2], s[m][h][3]);
-                }
-            }
-            __syncwarp();
+        if (weights == b) __syncthreads(); /* until all warps have read the keys */
+        if (m.mine.count) {
+            scores_finish(s, p, at, m, row - m.begin - 4 * me.lx, 1);
+            softmax_step<DIM>(s, weights, top, total, sum, me, m.mine);
         }
-        UNROLL for (int g = 0; g < L::OUT; g++) {
-            if (g) {
-                __syncthreads();
-                columns_load<L::CHUNKS>(c, v, at, p, columns, all, at.channel + g * L::SLAB);
-                __syncthreads();
-            }
-            product_columns<L::N>(sum[g], weights, c, me, mine);
-        }
+        __syncwarp();
+        weights_apply<DIM>(sum, weights, c, v, p, at, me, m, false);
     }
     float share[4];
     UNROLL for (int m = 0; m < 4; m++) {
@@ -159,12 +96,10 @@ __global__ void __launch_bounds__(MAX_WARPS *LANES, DIM <= 64 ? 4 : 3)
         if (me.lx == 0 && row + m < p.time && blockIdx.z == 0)
             lse[at.stat + row + m] = top[m] + logf(total[m]);
     }
-    UNROLL for (int g = 0; g < L::OUT; g++) {
-        const int channel = at.channel + g * L::SLAB;
-        rows_write<L::N>(o + at.base + row * at.stride + channel, sum[g], share, at.stride,
-                         p.time - row, p.dim - channel, me.lx, p.vector, false);
-    }
+    sums_write<DIM>(o, sum, share, p, at, me, false);
 }
+
+/* ---- backward --------------------------------------------------------------------------- */
 
 /* delta [R, B, heads, T] = sum of dO o over the channels of a head; eight lanes for each sum. */
 enum { SUM_THREADS = 256, SUM_LANES = 8 };
@@ -185,199 +120,163 @@ __global__ void __launch_bounds__(SUM_THREADS)
 }
 
 struct gradients {
-    float *dq, *dk, *dv;
+    float *dq, *dk, *dv; /* each may be NULL */
     const float *dO, *lse, *delta, *q, *k, *v;
 };
 
-/* dk and dv of a tile of keys: rows are keys, columns are queries. */
+/* Shared memory: a for rows, b for columns; 0 for q and k, 1 for dO and v. Where not all is
+ * resident, 0 and 1 take turns. */
+struct tiles {
+    float4 *weights, *a0, *b0, *a1, *b1;
+};
+
+template <int DIM> __device__ __forceinline__ tiles tiles_make(float4 *shared, const problem &p) {
+    typedef layout<DIM> L;
+    const int rows = p.warps * WARP_ROWS;
+    tiles t;
+    t.weights = shared;
+    t.a0 = t.weights + rows * (TILE / 4);
+    t.b0 = t.a0 + rows * L::CHUNKS;
+    t.a1 = L::RESIDENT ? t.b0 + TILE * L::CHUNKS : t.a0;
+    t.b1 = L::RESIDENT ? t.a1 + rows * L::CHUNKS : t.b0;
+    return t;
+}
+
+/* What a tile of columns brings, all at once: x0 to b0, x1 to b1; at the start the rows, too. */
+template <int DIM>
+__device__ __forceinline__ void
+resident_load(const tiles &t, const float *rows0, const float *rows1, const float *x0,
+              const float *x1, const problem &p, const part &at, const meet &m, bool start) {
+    constexpr int CHUNKS = layout<DIM>::CHUNKS;
+    if (!layout<DIM>::RESIDENT) return;
+    __syncthreads();
+    if (start) rows_load<CHUNKS>(t.a0, rows0, p, at, 0);
+    if (start) rows_load<CHUNKS>(t.a1, rows1, p, at, 0);
+    columns_load<CHUNKS>(t.b0, x0, p, at, m, 0);
+    columns_load<CHUNKS>(t.b1, x1, p, at, m, 0);
+    __syncthreads();
+}
+
+/* s = rows times x, loaded to a and b slab by slab unless they are there. */
+template <int DIM>
+__device__ __forceinline__ void scores_of(scores s, float4 *a, float4 *b, const float *rows,
+                                          const float *x, const problem &p, const part &at,
+                                          place me, const meet &meet) {
+    typedef layout<DIM> L;
+    UNROLL for (int i = 0; i < SCORES; i++) s[i / 8][i / 4 % 2][i % 4] = 0;
+    for (int i = 0; i < at.slabs; i++) {
+        if (!L::RESIDENT) {
+            __syncthreads();
+            rows_load<L::CHUNKS>(a, rows, p, at, i * L::SLAB);
+            columns_load<L::CHUNKS>(b, x, p, at, meet, i * L::SLAB);
+            __syncthreads();
+        }
+        product_rows<L::CHUNKS>(s, a, b, me, meet.mine);
+    }
+}
+
+/* Four statistics of neighbouring queries; 0 past the end, where q and dO are 0, too. */
+__device__ __forceinline__ void stats_read(float *y, const float *x, int t, int time) {
+    UNROLL for (int e = 0; e < 4; e++) y[e] = t + e < time ? x[t + e] : 0;
+}
+
+/* dk and dv of a tile of keys: rows are keys, columns are queries. The weights pass through shared
+ * memory twice, as p for dv and then as ds for dk. */
 template <int DIM>
 __device__ __forceinline__ void keys_back(const gradients &x, const problem &p, long tile,
-                                          float4 *shared) {
+                                          const tiles &t) {
     typedef layout<DIM> L;
     const part at = part_make<DIM>(p, tile, false);
     const place me = place_of_thread();
-    const int rows = p.warps * WARP_ROWS, row = at.first + me.row;
-    float4 *weights = shared, *a0 = weights + rows * (TILE / 4), *b0 = a0 + rows * L::CHUNKS;
-    float4 *a1 = L::RESIDENT ? b0 + TILE * L::CHUNKS : a0;
-    float4 *b1 = L::RESIDENT ? a1 + rows * L::CHUNKS : b0;
     float dk[L::OUT][4][L::N] = {}, dv[L::OUT][4][L::N] = {};
-    const int start = at.first / TILE * TILE;
-    const int last = at.first + at.rows - 1 + p.window, limit = last < p.time ? last : p.time;
-    for (int columns = start; columns < limit; columns += TILE) {
-        const halves all = queries_seeing(p, at.first, rows, columns);
-        const int warp_first = at.first + me.row / WARP_ROWS * WARP_ROWS;
-        const halves mine = queries_seeing(p, warp_first, WARP_ROWS, columns);
-        const int begin = columns + mine.first * HALF, end = begin + mine.count * HALF;
-        scores s = {};
-        for (int i = 0; i < at.slabs; i++) {
-            __syncthreads();
-            if (!L::RESIDENT || columns == start) rows_load<L::CHUNKS>(a0, x.k, at, p, i * L::SLAB);
-            columns_load<L::CHUNKS>(b0, x.q, at, p, columns, all, i * L::SLAB);
-            if (L::RESIDENT) {
-                if (columns == start) rows_load<L::CHUNKS>(a1, x.v, at, p, 0);
-                columns_load<L::CHUNKS>(b1, x.dO, at, p, columns, all, 0);
-            }
-            __syncthreads();
-            product_rows<L::CHUNKS>(s, a0, b0, me, mine);
-        }
-        const int query = begin + 4 * me.lx;
-        score_finish(s, p, at.slope, query - row, -1, mine.count,
-                     begin < warp_first + WARP_ROWS - 1 || end > warp_first + p.window);
+    const int start = at.first / TILE * TILE, last = at.first + at.rows - 1 + p.window;
+    for (int columns = start; columns < p.time && columns < last; columns += TILE) {
+        const meet meet = queries_meet(p, at, me, columns);
+        const int query = meet.begin + 4 * me.lx;
+        scores s;
+        resident_load<DIM>(t, x.k, x.v, x.q, x.dO, p, at, meet, columns == start);
+        scores_of<DIM>(s, t.a0, t.b0, x.k, x.q, p, at, me, meet);
+        scores_finish(s, p, at, meet, query - at.first - me.row, -1);
         UNROLL for (int h = 0; h < 2; h++) {
-            if (h >= mine.count) continue;
+            if (h >= meet.mine.count) continue;
             float lse[4];
-            UNROLL for (int e = 0; e < 4; e++) {
-                const int t = query + h * HALF + e;
-                lse[e] = t < p.time ? x.lse[at.stat + t] : 0;
-            }
-            UNROLL
-            for (int m = 0; m < 4; m++)
-                *weights_at(weights, me, m, mine.first + h) =
-                    make_float4(expf(s[m][h][0] - lse[0]), expf(s[m][h][1] - lse[1]),
-                                expf(s[m][h][2] - lse[2]), expf(s[m][h][3] - lse[3]));
+            stats_read(lse, x.lse + at.stat, query + h * HALF, p.time);
+            UNROLL for (int m = 0; m < 4; m++) * weights_at(t.weights, me, m, meet.mine.first + h) =
+                make_float4(expf(s[m][h][0] - lse[0]), expf(s[m][h][1] - lse[1]),
+                            expf(s[m][h][2] - lse[2]), expf(s[m][h][3] - lse[3]));
         }
-        UNROLL
-        for (int m = 0; m < 4; m++)
-            UNROLL for (int h = 0; h < 2; h++) UNROLL for (int e = 0; e < 4; e++) s[m][h][e] = 0;
-        for (int i = 0; i < at.slabs; i++) {
-            if (!L::RESIDENT) {
-                __syncthreads();
-                rows_load<L::CHUNKS>(a1, x.v, at, p, i * L::SLAB);
-                columns_load<L::CHUNKS>(b1, x.dO, at, p, columns, all, i * L::SLAB);
-                __syncthreads();
-            }
-            product_rows<L::CHUNKS>(s, a1, b1, me, mine);
-        }
+        scores_of<DIM>(s, t.a1, t.b1, x.v, x.dO, p, at, me, meet);
         __syncwarp();
-        UNROLL for (int g = 0; g < L::OUT; g++) {
-            if (L::MANY) {
-                __syncthreads();
-                columns_load<L::CHUNKS>(b1, x.dO, at, p, columns, all, at.channel + g * L::SLAB);
-                __syncthreads();
-            }
-            product_columns<L::N>(dv[g], weights, b1, me, mine);
-        }
+        weights_apply<DIM>(dv, t.weights, t.b1, x.dO, p, at, me, meet, L::MANY);
         __syncwarp();
         UNROLL for (int h = 0; h < 2; h++) {
-            if (h >= mine.count) continue;
+            if (h >= meet.mine.count) continue;
             float delta[4];
-            UNROLL for (int e = 0; e < 4; e++) {
-                const int t = query + h * HALF + e;
-                delta[e] = t < p.time ? x.delta[at.stat + t] : 0;
-            }
+            stats_read(delta, x.delta + at.stat, query + h * HALF, p.time);
             UNROLL for (int m = 0; m < 4; m++) {
-                float4 *w = weights_at(weights, me, m, mine.first + h);
+                float4 *w = weights_at(t.weights, me, m, meet.mine.first + h);
                 const float4 y = *w;
                 *w = make_float4(y.x * (s[m][h][0] - delta[0]), y.y * (s[m][h][1] - delta[1]),
                                  y.z * (s[m][h][2] - delta[2]), y.w * (s[m][h][3] - delta[3]));
             }
         }
         __syncwarp();
-        UNROLL for (int g = 0; g < L::OUT; g++) {
-            if (!L::RESIDENT) {
-                __syncthreads();
-                columns_load<L::CHUNKS>(b0, x.q, at, p, columns, all, at.channel + g * L::SLAB);
-                __syncthreads();
-            }
-            product_columns<L::N>(dk[g], weights, b0, me, mine);
-        }
+        weights_apply<DIM>(dk, t.weights, t.b0, x.q, p, at, me, meet, !L::RESIDENT);
     }
     const float ones[4] = {1, 1, 1, 1}, scales[4] = {p.scale, p.scale, p.scale, p.scale};
-    UNROLL for (int g = 0; g < L::OUT; g++) {
-        const int channel = at.channel + g * L::SLAB;
-        const long to = at.base + row * at.stride + channel;
-        if (x.dk)
-            rows_write<L::N>(x.dk + to, dk[g], scales, at.stride, p.time - row, p.dim - channel,
-                             me.lx, p.vector, true);
-        if (x.dv)
-            rows_write<L::N>(x.dv + to, dv[g], ones, at.stride, p.time - row, p.dim - channel,
-                             me.lx, p.vector, true);
-    }
+    if (x.dk) sums_write<DIM>(x.dk, dk, scales, p, at, me, true);
+    if (x.dv) sums_write<DIM>(x.dv, dv, ones, p, at, me, true);
 }
 
-/* dq of a tile of queries: rows are queries, columns are keys. */
+/* dq of a tile of queries: rows are queries, columns are keys. dO.v comes first, so that the keys
+ * are in place for the last product. */
 template <int DIM>
 __device__ __forceinline__ void queries_back(const gradients &x, const problem &p, long tile,
-                                             float4 *shared) {
+                                             const tiles &t) {
     typedef layout<DIM> L;
     const part at = part_make<DIM>(p, tile, true);
     const place me = place_of_thread();
-    const int rows = p.warps * WARP_ROWS, row = at.first + me.row;
-    float4 *weights = shared, *a0 = weights + rows * (TILE / 4), *b0 = a0 + rows * L::CHUNKS;
-    float4 *a1 = L::RESIDENT ? b0 + TILE * L::CHUNKS : a0;
-    float4 *b1 = L::RESIDENT ? a1 + rows * L::CHUNKS : b0;
+    const int row = at.first + me.row;
     float dq[L::OUT][4][L::N] = {}, lse[4], delta[4];
-    UNROLL for (int m = 0; m < 4; m++) {
-        lse[m] = row + m < p.time ? x.lse[at.stat + row + m] : 0;
-        delta[m] = row + m < p.time ? x.delta[at.stat + row + m] : 0;
-    }
-    const int oldest = at.first - p.window + 1;
-    const int start = oldest > 0 ? oldest / TILE * TILE : 0;
+    stats_read(lse, x.lse + at.stat, row, p.time);
+    stats_read(delta, x.delta + at.stat, row, p.time);
+    const int oldest = at.first - p.window + 1, start = oldest > 0 ? oldest / TILE * TILE : 0;
     for (int columns = start; columns < at.first + at.rows; columns += TILE) {
-        const halves all = keys_seen(p, at.first, rows, columns);
-        const int warp_first = at.first + me.row / WARP_ROWS * WARP_ROWS;
-        const halves mine = keys_seen(p, warp_first, WARP_ROWS, columns);
-        const int begin = columns + mine.first * HALF, end = begin + mine.count * HALF;
-        scores s = {}, ds = {};
-        for (int i = 0; i < at.slabs; i++) {
-            __syncthreads();
-            if (!L::RESIDENT || columns == start)
-                rows_load<L::CHUNKS>(a1, x.dO, at, p, i * L::SLAB);
-            columns_load<L::CHUNKS>(b1, x.v, at, p, columns, all, i * L::SLAB);
-            if (L::RESIDENT) {
-                if (columns == start) rows_load<L::CHUNKS>(a0, x.q, at, p, 0);
-                columns_load<L::CHUNKS>(b0, x.k, at, p, columns, all, 0);
-            }
-            __syncthreads();
-            product_rows<L::CHUNKS>(ds, a1, b1, me, mine);
-        }
-        for (int i = 0; i < at.slabs; i++) {
-            if (!L::RESIDENT) {
-                __syncthreads();
-                rows_load<L::CHUNKS>(a0, x.q, at, p, i * L::SLAB);
-                columns_load<L::CHUNKS>(b0, x.k, at, p, columns, all, i * L::SLAB);
-                __syncthreads();
-            }
-            product_rows<L::CHUNKS>(s, a0, b0, me, mine);
-        }
-        score_finish(s, p, at.slope, row - begin - 4 * me.lx, 1, mine.count,
-                     end > warp_first + 1 || begin <= warp_first + WARP_ROWS - 1 - p.window);
-        UNROLL for (int m = 0; m < 4; m++) UNROLL for (int h = 0; h < 2; h++) {
-            if (h >= mine.count) continue;
-            UNROLL
-            for (int e = 0; e < 4; e++)
+        const meet meet = keys_meet(p, at, me, columns);
+        scores s, ds;
+        resident_load<DIM>(t, x.q, x.dO, x.k, x.v, p, at, meet, columns == start);
+        scores_of<DIM>(ds, t.a1, t.b1, x.dO, x.v, p, at, me, meet);
+        scores_of<DIM>(s, t.a0, t.b0, x.q, x.k, p, at, me, meet);
+        scores_finish(s, p, at, meet, row - meet.begin - 4 * me.lx, 1);
+        UNROLL for (int i = 0; i < SCORES / 4; i++) {
+            const int m = i / 2, h = i % 2;
+            if (h >= meet.mine.count) continue;
+            UNROLL for (int e = 0; e < 4; e++) {
                 ds[m][h][e] = expf(s[m][h][e] - lse[m]) * (ds[m][h][e] - delta[m]);
-            *weights_at(weights, me, m, mine.first + h) =
+            }
+            *weights_at(t.weights, me, m, meet.mine.first + h) =
                 make_float4(ds[m][h][0], ds[m][h][1], ds[m][h][2], ds[m][h][3]);
         }
         __syncwarp();
-        UNROLL for (int g = 0; g < L::OUT; g++) {
-            if (L::MANY) {
-                __syncthreads();
-                columns_load<L::CHUNKS>(b0, x.k, at, p, columns, all, at.channel + g * L::SLAB);
-                __syncthreads();
-            }
-            product_columns<L::N>(dq[g], weights, b0, me, mine);
-        }
+        weights_apply<DIM>(dq, t.weights, t.b0, x.k, p, at, me, meet, L::MANY);
     }
     const float scales[4] = {p.scale, p.scale, p.scale, p.scale};
-    UNROLL for (int g = 0; g < L::OUT; g++) {
-        const int channel = at.channel + g * L::SLAB;
-        rows_write<L::N>(x.dq + at.base + row * at.stride + channel, dq[g], scales, at.stride,
-                         p.time - row, p.dim - channel, me.lx, p.vector, true);
-    }
+    sums_write<DIM>(x.dq, dq, scales, p, at, me, true);
 }
 
 /* Tiles of keys first, `keys` of them, as they take longer; then tiles of queries. */
 template <int DIM>
-__global__ void __launch_bounds__(MAX_WARPS *LANES, DIM <= 64 ? 3 : 2)
+__global__ void __launch_bounds__(THREADS, DIM <= 64 ? 3 : 2)
     attend_back(gradients x, problem p, unsigned keys) {
     DYN_SHARED(float4, shared);
+    const tiles t = tiles_make<DIM>(shared, p);
     if (blockIdx.x < keys)
-        keys_back<DIM>(x, p, blockIdx.x, shared);
+        keys_back<DIM>(x, p, blockIdx.x, t);
     else
-        queries_back<DIM>(x, p, blockIdx.x - keys, shared);
+        queries_back<DIM>(x, p, blockIdx.x - keys, t);
 }
+
+/* ---- launchers -------------------------------------------------------------------------- */
 
 /* Fewer rows to a block where the sequence is short, or where the GPU would be left half empty. No
  * bit depends on it. */

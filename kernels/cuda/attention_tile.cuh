@@ -111,6 +111,7 @@ __device__ __forceinline__ place place_of_thread() {
 
 /* Scores of 4 rows with the columns 32 (first + h) + 4 lx + e. */
 typedef float scores[4][2][4];
+enum { SCORES = 4 * 2 * 4 };
 
 template <int CHUNKS, int COUNT>
 __device__ __forceinline__ void product_halves(scores s, const float4 *a, const float4 *b,
@@ -118,7 +119,8 @@ __device__ __forceinline__ void product_halves(scores s, const float4 *a, const 
     UNROLL_NOT for (int c = 0; c < CHUNKS; c++) {
         float4 x[4];
         UNROLL for (int m = 0; m < 4; m++) x[m] = a[slot_near<CHUNKS>(me.row, me.key, m, c)];
-        UNROLL for (int h = 0; h < COUNT; h++) UNROLL for (int e = 0; e < 4; e++) {
+        UNROLL for (int i = 0; i < 4 * COUNT; i++) {
+            const int h = i / 4, e = i % 4;
             const float4 y = b[h * HALF * CHUNKS + slot_near<CHUNKS>(4 * me.lx, me.lx, e, c)];
             UNROLL for (int m = 0; m < 4; m++) {
                 s[m][h][e] += x[m].x * y.x;
@@ -175,9 +177,7 @@ __device__ __forceinline__ void product_columns(float (&sum)[4][N], const float4
         UNROLL for (int e = 0; e < 4; e++) {
             float y[N];
             channels_read<N>(y, b, j, e, me.lx);
-            UNROLL
-            for (int m = 0; m < 4; m++)
-                UNROLL for (int i = 0; i < N; i++) sum[m][i] += x[m][e] * y[i];
+            UNROLL for (int i = 0; i < 4 * N; i++) sum[i / N][i % N] += x[i / N][e] * y[i % N];
         }
     }
 }

@@ -13,6 +13,7 @@
 #include "cuda_devices.h"
 
 #include <cuda_runtime_api.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -89,6 +90,16 @@ static int cuda_list(device_info *out, int most) {
     int n = 0;
     for (; n < d->n && n < most; n++) out[n] = d->device[n].info;
     return n;
+}
+
+static const char *cuda_note(void) {
+    static char text[128];
+    const char *name = blas_name();
+    snprintf(text, sizeof text,
+             name ? "cuBLAS found (%s): train.numerics may be strict, fp32, tf32 or bf16"
+                  : "cuBLAS not found: train.numerics can only be strict%s",
+             name ? name : "");
+    return text;
 }
 
 static cudaError_t open_device(int ordinal) {
@@ -374,4 +385,5 @@ const backend backend_cuda = {.name = "cuda",
                               .forget = cuda_forget,
                               .measure = cuda_measure,
                               .reserve = cuda_reserve,
-                              .sync = cuda_sync};
+                              .sync = cuda_sync,
+                              .note = cuda_note};

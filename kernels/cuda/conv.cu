@@ -6,7 +6,7 @@
  * dw[k] = sum_q x[q] dy[q-k] needs the very rows of dy that dx needs. A lag that reaches before the
  * start is left out: no term is multiplied by a made-up zero.
  *
- * Widths 2, 3, 4 and 8 are templates: a thread slides over a piece of 8 to 64 rows and 4 channels
+ * Widths 2, 3, 4 and 8 are templates: a thread slides over a piece of 8 to 32 rows and 4 channels
  * (1 where cols is no multiple of 4), with the taps and the last rows in registers. Forward moves
  * 2 floats per element, backward, dx and dw and dbias at once, 4 (dx is read and written); the
  * width - 1 rows that neighbouring pieces share come from L1 or L2.
@@ -15,9 +15,12 @@
  * width 64 is bound by arithmetic, not by L1; x is read once from memory. dw: 8 rows x 16 lags,
  * one thread per 16 lags. A width just above a multiple of 8 pays for the full 8.
  *
- * dw and dbias leave one row of [width + 1, cols] partial sums per block (wide: per piece), added
- * in order by fold.cuh. Pieces follow from the shape of one run only: the longest that still give
- * ENOUGH threads. Cost 2 width flops per element forward, 4 width backward. */
+ * dw and dbias leave one row of [width + 1, cols] partial sums per block, added in order by
+ * fold.cuh: for width 4 and 2048 channels 2 % of the traffic, 8 % where problems are small. Wide
+ * filters leave them per piece of 32 to 512 rows, at least 2 width, and read dy once more than
+ * narrow ones: for width 64 another 5 to 20 %. Pieces follow from the shape of one run only: the
+ * longest that still give ENOUGH threads. Cost 2 width flops per element forward, 4 width backward.
+ */
 #include "fold.cuh"
 #include "reduce.cuh"
 
@@ -101,11 +104,12 @@ __device__ long segment_of(const conv_cut &cut) {
 
 /* ---- narrow filters ---------------------------------------------------------------------- */
 
+enum { TILE = 4 }; /* rows whose loads are under way together */
+
 template <int W, int V>
 __global__ void __launch_bounds__(THREADS)
     narrow_forward(float *__restrict__ y, const float *__restrict__ x, const float *__restrict__ w,
                    const float *__restrict__ bias, conv_shape s, conv_cut cut, bool vector) {
-    constexpr int TILE = 8;
     const int c = channel_of<V>(cut);
     const Piece p = piece_at(s, cut, segment_of(cut), false);
     if (c >= s.cols || p.from >= p.end) return;
@@ -138,7 +142,6 @@ __global__ void __launch_bounds__(THREADS)
     narrow_backward(float *__restrict__ dx, float *__restrict__ part, const float *__restrict__ dy,
                     const float *__restrict__ x, const float *__restrict__ w, conv_shape s,
                     conv_cut cut, bool vector) {
-    constexpr int TILE = 4;
     DYN_SHARED(float, shared); /* [segments, W + 1, lanes * V] */
     const int c = channel_of<V>(cut);
     Piece p = piece_at(s, cut, segment_of(cut), true);
@@ -190,7 +193,7 @@ __global__ void __launch_bounds__(THREADS)
 
 /* ---- wide filters ------------------------------------------------------------------------ */
 
-enum { TILE_ROWS = 16, TILE_LAGS = 8, TAP_ROWS = 8, TAP_LAGS = 16, TAP_CHUNK = 512 };
+enum { TILE_ROWS = 16, TILE_LAGS = 8, TAP_ROWS = 8, TAP_LAGS = 16, TAP_MOST = 512, TAP_LEAST = 32 };
 
 /* sum[i] += w[k0 + g] row[i + TILE_LAGS - 1 - g] for the lags g of one tile. GUARD: some lag is
  * beyond the width or reaches before the start. */
@@ -284,15 +287,17 @@ __global__ void __launch_bounds__(THREADS)
     if (k0 == 0) part[(long)s.width * s.cols] = total;
 }
 
+enum { GROUP_THREADS = 256, GROUP_FEW = 1024 };
+
 /* dw[r,k,g] += sum over chunks and channels of group g; grid (width * groups, R). */
-__global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(GROUP_THREADS)
     fold_groups(float *dw, const float *part, conv_shape s, long chunks) {
     DYN_SHARED(float, shared);
     const int share = s.cols / s.groups, k = (int)blockIdx.x / s.groups;
     const long size = (long)(s.width + 1) * s.cols;
     part += blockIdx.y * chunks * size + (long)k * s.cols + blockIdx.x % s.groups * share;
     float sum = 0;
-    for (long e = threadIdx.x; e < chunks * share; e += THREADS)
+    for (long e = threadIdx.x; e < chunks * share; e += blockDim.x)
         sum += part[e / share * size + e % share];
     sum = block_sum(sum, shared);
     if (threadIdx.x == 0) dw[(long)blockIdx.y * s.width * s.groups + blockIdx.x] += sum;
@@ -324,7 +329,7 @@ dim3 grid_of(const conv_shape &s, const conv_cut &cut) {
 }
 dim3 block_of(const conv_cut &cut) { return dim3(cut.lanes, THREADS / cut.lanes); }
 
-enum { MOST_ROWS = 64, LEAST_ROWS = 8 };
+enum { MOST_ROWS = 32, LEAST_ROWS = 2 * TILE };
 
 template <int W, int V> struct Narrow {
     static conv_cut cut(const conv_shape &s) {
@@ -348,7 +353,8 @@ template <int W, int V> struct Narrow {
 
 struct Wide {
     static conv_cut tap_cut(const conv_shape &s) {
-        return cut_of(s, s.cols, blocks_of(s.width, TAP_LAGS), TAP_CHUNK, s.width);
+        const long least = 2 * s.width > TAP_LEAST ? 2 * s.width : TAP_LEAST;
+        return cut_of(s, s.cols, blocks_of(s.width, TAP_LAGS), TAP_MOST, least);
     }
     static void filter(float *y, const float *x, const float *w, const float *bias,
                        const conv_shape &s, bool reversed) {
@@ -385,9 +391,10 @@ void backward(const conv_gradients &g, const float *x, const float *w, const con
     Kind::backward(g.dx, part, g.dy, x, w, s);
     const bool shared = s.groups < s.cols;
     fold_launch(shared ? NULL : g.dw, g.dbias, {part, s.runs, chunks, taps, s.cols});
-    if (g.dw && shared)
-        LAUNCH(fold_groups, dim3((unsigned)(s.width * s.groups), (unsigned)s.runs), dim3(THREADS),
-               THREADS / WARP * sizeof(float), g.dw, part, s, chunks);
+    if (!g.dw || !shared) return;
+    const unsigned threads = chunks * (s.cols / s.groups) > GROUP_FEW ? GROUP_THREADS : WARP;
+    LAUNCH(fold_groups, dim3((unsigned)(s.width * s.groups), (unsigned)s.runs), dim3(threads),
+           threads / WARP * sizeof(float), g.dw, part, s, chunks);
 }
 
 /* Calls use.run<Kind>() for the kind of kernel that fits the shape. */

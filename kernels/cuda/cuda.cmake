@@ -17,9 +17,10 @@ if(NVCC)
     find_library(CUDART cudart_static
         HINTS ${cuda_root}/lib64 ${cuda_root}/lib ${cuda_root}/targets/x86_64-linux/lib)
 endif()
-set(cuda_options -ccbin ${CMAKE_CXX_COMPILER} -std=c++17 -O3 --Werror all-warnings -Xcompiler -Wall,-Wextra
+set(cuda_options -ccbin ${CMAKE_CXX_COMPILER} -std=c++17 -O3 --Werror all-warnings
+    -Xcompiler -Wall,-Wextra,-fno-exceptions,-fno-threadsafe-statics # no C++ library to link
     -Xptxas -v,-warn-spills -gencode arch=compute_80,code=sm_80
-    -gencode arch=compute_90,code=[sm_90,compute_90])
+    -gencode arch=compute_90,code=sm_90 -gencode arch=compute_90,code=compute_90)
 
 # Sets NAME to why this build cannot have CUDA, else to "" and CUDA_VERSION.
 function(cuda_missing name)
@@ -43,7 +44,7 @@ __global__ void probe() {}
         RESULT_VARIABLE failed OUTPUT_VARIABLE said ERROR_VARIABLE said)
     if(failed)
         string(REGEX REPLACE "\n.*" "" said "${said}")
-        set(${name} "${NVCC} cannot compile a kernel: ${said}" PARENT_SCOPE)
+        set(${name} "${NVCC} cannot compile a kernel (${failed}): ${said}" PARENT_SCOPE)
         return()
     endif()
     execute_process(COMMAND ${NVCC} --version OUTPUT_VARIABLE said)
@@ -63,7 +64,7 @@ if(CUDA)
     elseif(CUDA STREQUAL "AUTO")
         message(STATUS "building without CUDA: ${why}")
     else()
-        message(FATAL_ERROR "CUDA=ON, but ${why}; install the CUDA toolkit or use -DCUDA=AUTO.")
+        message(FATAL_ERROR "CUDA=ON, but ${why}; -DCUDA=AUTO builds without.")
     endif()
 endif()
 
@@ -112,3 +113,8 @@ if(CUDA_INCLUDE)
     add_test(NAME backend_cuda_test COMMAND backend_cuda_test)
     set_tests_properties(backend_cuda_test PROPERTIES TIMEOUT 60)
 endif()
+
+# What is no op and so not in the registry of op_test, on the emulated GPU.
+add_executable(bf16_test ${K}/cuda/test/bf16_test.c)
+target_link_libraries(bf16_test PRIVATE emu kernels PkgConfig::CMOCKA flags)
+add_test(NAME bf16_test COMMAND bf16_test)

@@ -3,7 +3,8 @@
  * A kernel that sums over positions leaves one row of partial sums per chunk of positions; here the
  * rows of a run are added up and the result is added to the gradient. The order follows from the
  * number of chunks alone: slice s of a block takes chunks s, s + slices, ..., then the slices are
- * added in order. Reads every partial sum once, a warp reads 128 consecutive bytes. */
+ * added in order. Both gradients of an op take one launch, which is what small problems wait for.
+ * Reads every partial sum once, a warp reads 128 consecutive bytes. */
 #pragma once
 #include "port.cuh"
 

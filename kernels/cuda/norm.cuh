@@ -15,8 +15,9 @@
  *
  * dw and dbias are summed in registers while dx is made; teams of a block are added in a fixed
  * order, a block leaves one row of partial sums for fold.cuh. A chunk is 16 rows or more, so that
- * partial sums are at most 3 % of the traffic, and there are at most MOST_CHUNKS per run, which is
- * a few blocks per multiprocessor. Chunks follow from rows and cols of one run only. */
+ * partial sums are at most 3 % of the traffic (6 % with dbias), and there are at most MOST_CHUNKS
+ * per run, which is a few blocks per multiprocessor. Chunks follow from rows and cols of one run
+ * only. Products that are summed are written as fmaf, so that no compiler chooses per path. */
 #pragma once
 #include "fold.cuh"
 #include "reduce.cuh"
@@ -212,7 +213,7 @@ __global__ void __launch_bounds__(Block<LANES>::THREADS)
             for (int j = 0; j < N; j++) {
                 const float u = d[j] * gain[j];
                 sum[0] = fmaf(u, v[j] - mean, sum[0]);
-                if (CENTER) sum[CENTER] += u;
+                if (CENTER) sum[CENTER] = fmaf(d[j], gain[j], sum[CENTER]);
             }
         }
         team_sum<LANES>(sum, shared);

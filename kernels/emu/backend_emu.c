@@ -113,7 +113,11 @@ bool launch_blas(const product *p) {
 
 /* ---- the device -------------------------------------------------------------------------- */
 
-static const char *emu_missing(void) { return NULL; }
+/* The kernels are compiled with fma, as products and sums are fused on a GPU, too. */
+static const char *emu_missing(void) {
+    const bool has = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    return has ? NULL : "this processor lacks AVX2 or FMA";
+}
 
 static void device_id(char *out, size_t n, int i) { snprintf(out, n, "emu-%d", i); }
 
@@ -148,6 +152,8 @@ static status open_order(int order, const char *name, numerics n, error *e) {
     if (n != NUMERICS_STRICT)
         return error_set(e, STATUS_ENVIRONMENT,
                          "train.numerics: the emulator has no cuBLAS and computes strict.");
+    if (emu_missing())
+        return error_set(e, STATUS_ENVIRONMENT, "the emulator cannot be used: %s.", emu_missing());
     device.open = true;
     device.index = index;
     grid_order(order);

@@ -6,8 +6,9 @@
  *
  * A thread that returns without waiting hands its fiber to the next lane, so that kernels without
  * barriers need one fiber and one switch per warp. Under ThreadSanitizer each thread keeps a fiber
- * of its own, of up to MAX_FIBERS threads of a launch: races between threads and between blocks
- * show, but for blocks that are so far apart that they share fibers. */
+ * of its own, and FIBERS / threads of a block, but at least 2, neighbouring blocks have fibers
+ * apart: races between threads show, and races between blocks unless all of them are between blocks
+ * that share fibers. More would cost time: a thread knows a moment of every other. */
 #include "cuda_emu.h"
 #include "emu_fiber.h"
 #include "emu_memory.h"
@@ -24,7 +25,7 @@ Place place;
 
 namespace {
 
-constexpr unsigned WARP = 32, MAX_THREADS = 1024, MAX_DEPTH = 64, MAX_FIBERS = 4096;
+constexpr unsigned WARP = 32, MAX_THREADS = 1024, MAX_DEPTH = 64, FIBERS = 1024;
 constexpr unsigned MAX_WARPS = MAX_THREADS / WARP, MAX_ROWS = 65535;
 constexpr size_t MAX_SHARED = 48 * 1024, PAGE = 4096;
 constexpr unsigned SOURCE_VOTE = WARP; /* as a source lane: all of them, a vote */
@@ -40,6 +41,7 @@ enum State { NEW, READY, AT_BLOCK, AT_WARP, DONE }; /* the first two can run */
 
 struct Thread {
     State state;
+    uint3 index; /* threadIdx */
     fiber *on;
     Site site;        /* where it waits */
     const char *what; /* for what */
@@ -62,7 +64,8 @@ struct Grid {
 
 int order_now;
 uint64_t random_state;
-std::vector<fiber *> fibers, idle;
+/* Never destroyed: fibers live as long as the process. */
+std::vector<fiber *> &fibers = *new std::vector<fiber *>, &idle = *new std::vector<fiber *>;
 
 /* ---- orders ----------------------------------------------------------------------------- */
 
@@ -86,10 +89,21 @@ unsigned random_twist(unsigned n) { return order() >= EMU_RANDOM ? random_below(
 unsigned index_of(const Thread *t) { return (unsigned)(t - grid.thread); }
 
 void make_current(Thread *t) {
-    const unsigned i = index_of(t);
-    const dim3 &b = place.block_dim;
     grid.current = t;
-    place.thread = {i % b.x, i / b.x % b.y, i / (b.x * b.y)};
+    place.thread = t->index;
+}
+
+/* Once per launch, as divisions at every switch take as long as the rest of it. */
+void number_threads() {
+    uint3 at = {0, 0, 0};
+    for (unsigned i = 0; i < grid.n_threads; i++) {
+        grid.thread[i].index = at;
+        if (++at.x < place.block_dim.x) continue;
+        at.x = 0;
+        if (++at.y < place.block_dim.y) continue;
+        at.y = 0;
+        at.z++;
+    }
 }
 
 /* The next lane of the running warp if it has not started; its turn then counts as taken. */
@@ -109,9 +123,7 @@ void fiber_main() {
         while (t) {
             make_current(t);
             t->on = self;
-            fiber_acquire(nullptr, &grid.start);
             grid.launch->thread(grid.launch);
-            fiber_release(nullptr, &grid.end);
             t = grid.current;
             t->state = DONE;
             t = next_new(index_of(t) / WARP);
@@ -122,11 +134,7 @@ void fiber_main() {
 }
 
 fiber *fiber_for(const Thread *t) {
-    if (OWN_FIBERS) {
-        const size_t i = (size_t)grid.set * grid.n_threads + index_of(t);
-        while (fibers.size() <= i) fibers.push_back(fiber_new(fiber_main));
-        return fibers[i];
-    }
+    if (OWN_FIBERS) return fibers[grid.set * grid.n_threads + index_of(t)];
     if (idle.empty()) return fiber_new(fiber_main);
     fiber *f = idle.back();
     idle.pop_back();
@@ -154,7 +162,7 @@ void thread_resume(Thread *t) {
 
 /* To ThreadSanitizer: what these threads did before comes before what any of them does next. */
 void join(const unsigned *index, unsigned n) {
-    if (!OWN_FIBERS) return;
+    if (!OWN_FIBERS || !n) return;
     void *tag = &grid.thread[index[0]].tag;
     for (unsigned i = 0; i < n; i++) fiber_release(grid.thread[index[i]].on, tag);
     for (unsigned i = 0; i < n; i++) fiber_acquire(grid.thread[index[i]].on, tag);
@@ -162,47 +170,55 @@ void join(const unsigned *index, unsigned n) {
 
 /* ---- barriers of a warp ----------------------------------------------------------------- */
 
+/* Lanes of mask that the block has. */
+unsigned lanes_of(unsigned mask, unsigned first) {
+    const unsigned n = grid.n_threads - first;
+    return n < WARP ? mask & ((1u << n) - 1) : mask;
+}
+
+[[noreturn]] void masks_differ(Thread *t, const Thread *other) {
+    thread_fail(t,
+                "waits in %s with mask %08x at %s:%d for lane %u, which waits in %s with mask %08x "
+                "at %s:%d",
+                t->what, t->mask, t->site.file, t->site.line, index_of(other) % WARP, other->what,
+                other->mask, other->site.file, other->site.line);
+}
+
 /* Whether every lane that t waits for has come; a lane that cannot come is a fault. */
 bool group_is_here(Thread *t) {
     const unsigned first = index_of(t) / WARP * WARP;
-    for (unsigned l = 0; l < WARP && first + l < grid.n_threads; l++) {
-        const Thread *other = &grid.thread[first + l];
-        if (!(t->mask >> l & 1)) continue;
+    for (unsigned left = lanes_of(t->mask, first); left; left &= left - 1) {
+        const Thread *other = &grid.thread[first + (unsigned)__builtin_ctz(left)];
         if (other->state == DONE)
             thread_fail(t, "%s at %s:%d names lane %u in mask %08x, which has returned", t->what,
-                        t->site.file, t->site.line, l, t->mask);
+                        t->site.file, t->site.line, index_of(other) % WARP, t->mask);
         if (other->state != AT_WARP) return false;
-        if (other->mask == t->mask && !strcmp(other->what, t->what)) continue;
+        const bool same = other->what == t->what || !strcmp(other->what, t->what);
+        if (other->mask == t->mask && same) continue;
         if (!(other->mask >> (index_of(t) - first) & 1)) return false; /* it first meets others */
-        thread_fail(t,
-                    "waits in %s with mask %08x at %s:%d for lane %u, which waits in %s with "
-                    "mask %08x at %s:%d",
-                    t->what, t->mask, t->site.file, t->site.line, l, other->what, other->mask,
-                    other->site.file, other->site.line);
+        masks_differ(t, other);
     }
     return true;
 }
 
-/* What lane `t` of a complete group learns. */
-uint64_t answer(const Thread *t, const unsigned *group, unsigned n) {
-    const unsigned first = index_of(t) / WARP * WARP;
-    if (t->source < SOURCE_VOTE) {
-        const unsigned i = first + t->source;
-        return (t->mask >> t->source & 1) && i < grid.n_threads ? grid.thread[i].value : NAN_BITS;
-    }
-    uint64_t votes = 0;
-    for (unsigned i = 0; i < n; i++) votes |= grid.thread[group[i]].value << (group[i] - first);
-    return votes;
-}
-
+/* Every lane of the complete group that t is in learns what it waited for, and may go on. */
 void group_release(const Thread *t) {
     const unsigned first = index_of(t) / WARP * WARP;
     unsigned group[WARP], n = 0;
-    for (unsigned l = 0; l < WARP && first + l < grid.n_threads; l++)
-        if (t->mask >> l & 1) group[n++] = first + l;
+    uint64_t votes = 0;
+    for (unsigned left = lanes_of(t->mask, first); left; left &= left - 1) {
+        const unsigned l = (unsigned)__builtin_ctz(left);
+        group[n++] = first + l;
+        votes |= (grid.thread[first + l].value & 1) << l;
+    }
     for (unsigned i = 0; i < n; i++) {
         Thread *member = &grid.thread[group[i]];
-        member->got = answer(member, group, n);
+        const unsigned from = member->source;
+        if (from == SOURCE_VOTE)
+            member->got = votes;
+        else
+            member->got =
+                lanes_of(t->mask, first) >> from & 1 ? grid.thread[first + from].value : NAN_BITS;
         member->state = READY;
     }
     if (t->orders_memory) join(group, n);
@@ -247,15 +263,16 @@ bool warp_run(unsigned warp) {
 /* All that have not returned wait at one barrier: go on. */
 void block_release() {
     unsigned index[MAX_THREADS], n = 0;
-    for (unsigned i = 0; i < grid.n_threads; i++)
-        if (grid.thread[i].state == AT_BLOCK) index[n++] = i;
-    const Thread *first = &grid.thread[index[0]];
-    for (unsigned i = 0; i < n; i++) {
-        Thread *t = &grid.thread[index[i]];
+    const Thread *first = nullptr;
+    for (unsigned i = 0; i < grid.n_threads; i++) {
+        Thread *t = &grid.thread[i];
+        if (t->state != AT_BLOCK) continue;
+        if (!first) first = t;
         if (t->site.line != first->site.line || strcmp(t->site.file, first->site.file) != 0)
             thread_fail(t, "waits in __syncthreads at %s:%d, other threads of the block at %s:%d",
                         t->site.file, t->site.line, first->site.file, first->site.line);
         t->state = READY;
+        index[n++] = i;
     }
     join(index, n);
 }
@@ -266,10 +283,10 @@ void block_release() {
     for (unsigned i = 0; i < grid.n_threads; i++) {
         Thread *t = &grid.thread[i];
         if (t->state != AT_WARP) continue;
+        const unsigned first = i / WARP * WARP;
         const Thread *other = t;
-        for (unsigned l = 0; l < WARP; l++) {
-            const Thread *o = &grid.thread[i / WARP * WARP + l];
-            if (!(t->mask >> l & 1) || index_of(o) >= grid.n_threads) continue;
+        for (unsigned left = lanes_of(t->mask, first); left; left &= left - 1) {
+            const Thread *o = &grid.thread[first + (unsigned)__builtin_ctz(left)];
             if (o->state == AT_BLOCK || o->mask != t->mask) other = o;
         }
         thread_fail(t,
@@ -422,6 +439,18 @@ void launch_queue(Launch *l) {
     queue_add(&l->queued);
 }
 
+/* To ThreadSanitizer: the first n fibers start after all that the host did, and the host goes on
+ * after all that they did. */
+static void host_before(unsigned n) {
+    while (fibers.size() < n) fibers.push_back(fiber_new(fiber_main));
+    fiber_release(nullptr, &grid.start);
+    for (unsigned i = 0; i < n; i++) fiber_acquire(fibers[i], &grid.start);
+}
+static void host_after(unsigned n) {
+    for (unsigned i = 0; i < n; i++) fiber_release(fibers[i], &grid.end);
+    fiber_acquire(nullptr, &grid.end);
+}
+
 void grid_run(job *j) {
     const Launch *l = reinterpret_cast<const Launch *>(j);
     const dim3 &g = l->grid, &b = l->block;
@@ -432,16 +461,18 @@ void grid_run(job *j) {
     place.grid_dim = g;
     place.block_dim = b;
     random_state = (uint64_t)l->order;
+    number_threads();
+    const unsigned sets = (unsigned)min(n, max(2ul, (unsigned long)(FIBERS / grid.n_threads)));
     Shared shared(l->shared, n);
-    fiber_release(nullptr, &grid.start);
+    if (OWN_FIBERS) host_before(sets * grid.n_threads);
     for (unsigned long i = 0; i < n; i++) {
         const unsigned long k = l->order == EMU_REVERSE ? n - 1 - i : i;
-        grid.set = (unsigned)(i % (MAX_FIBERS / grid.n_threads));
+        grid.set = (unsigned)(i % sets);
         place.block = {(unsigned)(k % g.x), (unsigned)(k / g.x % g.y), (unsigned)(k / g.x / g.y)};
         place.shared = shared.of(i);
         block_run();
     }
-    fiber_acquire(nullptr, &grid.end);
+    if (OWN_FIBERS) host_after(sets * grid.n_threads);
     grid.launch = nullptr;
 }
 

@@ -53,6 +53,16 @@ static const op_case cases[] = {
     {.in = {{3, {1, 3, 2}}, {2, {3, 2}}}, .arg = {.dilation = 7}}, /* dilation > time */
     {.in = {{3, {2, 70, 3}}, {2, {70, 3}}}},                       /* as long as the sequence */
     {.in = {{3, {1, 6, 387}}, {2, {2, 129}}}}, /* more channels than a chunk of the kernel */
+    /* tiles of the GPU: 4 channels, pieces of 8 rows, 16 rows by 8 lags, taps of 32 rows by 16 lags
+     */
+    {.in = {{3, {1, 9, 132}}, {2, {2, 132}}, {1, {132}}}},
+    {.in = {{3, {2, 17, 16}}, {2, {3, 16}}}},
+    {.in = {{3, {1, 37, 8}}, {2, {8, 8}}, {1, {8}}}},
+    {.in = {{3, {1, 37, 3}}, {2, {8, 3}}}, .arg = {.dilation = 2}},
+    {.in = {{3, {2, 40, 36}}, {2, {3, 1}}}},
+    {.in = {{3, {2, 47, 5}}, {2, {17, 5}}, {1, {5}}}},
+    {.in = {{3, {1, 70, 40}}, {2, {7, 4}}, {1, {40}}}, .arg = {.dilation = 2}},
+    {.in = {{3, {2, 9, 3}}, {2, {1, 3}}, {1, {3}}}},
 };
 
 const op K(op_conv) = {

@@ -5,10 +5,9 @@
 
 #include <string.h>
 
-bool has_gradient(const op *o, int case_no, const op_data *d, int input) {
-    if (o->flags & OP_UPDATE || d->in[input].is_int || o->cases[case_no].in[input].fixed)
-        return false;
-    return !(o->flags & OP_ROOT) || input < d->n_in - 1; /* `scale` comes last */
+bool has_gradient(const node *n, const op_case *c, int input) {
+    if (n->op->flags & OP_UPDATE || c->in[input].below > 0 || c->in[input].fixed) return false;
+    return !(n->op->flags & OP_ROOT) || input < n->n_in - 1; /* `scale` comes last */
 }
 
 long data_per_run(const op_data *d, int input) {

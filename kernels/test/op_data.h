@@ -22,6 +22,8 @@ typedef struct op_data {
 /* Appends the node of a case to a graph of its own; its tensors have no memory yet. NULL and the
  * sentence in e when the op refuses the case. */
 node *case_node(arena *a, const backend *b, enum op_id id, const op_case *c, int runs, error *e);
+/* Whether backward computes the gradient of this input. */
+bool has_gradient(const node *n, const op_case *c, int input);
 /* Draws a case of the op's table with PACK runs; NULL as above. */
 op_data *data_draw(arena *a, const backend *b, enum op_id id, int case_no, error *e);
 /* The values of run r alone. */
@@ -30,5 +32,3 @@ op_data *data_slice(arena *a, const op_data *d, int r);
 long data_index(const op_data *d, int input, int r, long j);
 /* Elements of one run; all of them for a shared input. */
 long data_per_run(const op_data *d, int input);
-
-bool has_gradient(const op *o, int case_no, const op_data *d, int input);

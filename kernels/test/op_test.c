@@ -52,15 +52,11 @@ static subject subject_of(enum op_id id, int case_no) {
     return s;
 }
 
-static double now_s(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
+static double cpu_s(void) { return (double)clock() / CLOCKS_PER_SEC; }
 
 static void test_op(void **state) {
     const enum op_id id = *(const enum op_id *)*state;
-    const double long_s = 3, start_s = now_s();
+    const double long_s = 3, start_s = cpu_s();
     subject s = subject_of(id, 0);
     check_entry(&s);
     const op *o = s.exact->ops[id];
@@ -72,8 +68,8 @@ static void test_op(void **state) {
         subject_free(&s);
     }
     if (s.failed) fail_msg("%s", s.failure);
-    const double wall_s = now_s() - start_s;
-    if (wall_s > long_s) print_message("op %s took %.1f s\n", o->name, wall_s);
+    const double used_s = cpu_s() - start_s;
+    if (used_s > long_s) print_message("op %s took %.1f s of processor time\n", o->name, used_s);
 }
 
 /* ---- the checks themselves -------------------------------------------------------------- */

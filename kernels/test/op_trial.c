@@ -163,7 +163,8 @@ static void add_all(trial *t, int case_no, const op_data *d) {
     const node *n = t->node;
     const int shift = t->way.shift;
     for (int i = 0; i < n->n_in; i++) {
-        const bool wanted = has_gradient(t->op, case_no, d, i) && !(t->way.no_dx & READS_IN(i));
+        const bool wanted =
+            has_gradient(n, &t->op->cases[case_no], i) && !(t->way.no_dx & READS_IN(i));
         guarded_add(t, &t->x[i], "input", i, d->in[i].is_int, n->in[i]->n, shift);
         if (wanted) guarded_add(t, &t->g[i], "gradient of input", i, false, n->in[i]->n, shift);
     }

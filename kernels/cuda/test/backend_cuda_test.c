@@ -107,13 +107,16 @@ static void finds_devices_without_touching_them(void) {
     expect(!strcmp(d[0].name, "NVIDIA H100, compute capability 9.0, driver 580.95.05"));
     expect(d[1].mem_bytes == 40u << 20 && d[1].mem_free_bytes == 4u << 20);
     expect(fake.calls == 0);
-    fake.has_driver = false; /* known by now */
+    fake.crashes = true; /* known by now */
     expect(!gpu->missing());
 }
 
 static void asks_the_runtime_for_memory_without_nvml(void) {
     plug_in();
     fake.has_nvml = false;
+    expect_text(gpu->note(), "cuBLAS not found: train.numerics can only be strict");
+    fake.has_blas = true;
+    expect_text(gpu->note(), "cuBLAS found (libcublas.so.12)");
     device_info d[2];
     expect(gpu->devices(d, 2) == 2 && d[0].mem_free_bytes == 70u << 20);
     expect(!strcmp(d[1].name, "NVIDIA A100, compute capability 8.0"));
@@ -164,6 +167,7 @@ static void does_not_wait(void) {
     plug_in();
     fake.hangs = true;
     expect_text(gpu->missing(), "the NVIDIA driver did not answer");
+    expect(waitpid(-1, NULL, 0) < 0); /* no child is left */
 }
 static void survives_a_crash(void) {
     plug_in();
@@ -176,6 +180,7 @@ static void picks(void) {
     plug_in();
     cuda_devices d;
     cuda_devices_list(&d);
+    expect(d.n == 2 && !d.missing[0]);
     static const struct {
         const char *wanted;
         int found;
@@ -581,7 +586,25 @@ static void multiplies_in(numerics n) {
 }
 static void multiplies_fp32(void) { multiplies_in(NUMERICS_FP32); }
 static void multiplies_tf32(void) { multiplies_in(NUMERICS_TF32); }
-static void multiplies_bf16(void) { multiplies_in(NUMERICS_BF16); }
+static void multiplies_bf16(void) {
+    multiplies_in(NUMERICS_BF16);
+    float x = 0;
+    product p = {.runs = 4,
+                 .rows = 64,
+                 .cols = 64,
+                 .inner = 60,
+                 .a = &x,
+                 .b = &x,
+                 .c = &x,
+                 .a_run = 9999,
+                 .a_row = 64,
+                 .a_col = 1,
+                 .b_row = 64,
+                 .b_col = 1,
+                 .c_row = 64};
+    /* 64 rows padded from 60 to 64 for each run; 60 rows of 64 that all runs share, rounded once */
+    expect(gpu->measure(multiply_body, &p) == 4 * 64 * 64 * 2 + 60 * 64 * 2);
+}
 
 static void leaves_odd_products_to_own_kernels(void) {
     float x = 0;
