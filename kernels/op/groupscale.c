@@ -28,10 +28,11 @@ static void backward(const node *n, const kernels *k) {
 static double flops(const node *n) { return (double)n->out->n; }
 
 static const op_case cases[] = {
-    {.in = {{3, {2, 3, 6}}, {3, {2, 3, 2}}}},
-    {.in = {{1, {1}}, {1, {1}}}},
-    {.in = {{2, {33, 129}}, {2, {33, 3}}}},
-    {.in = {{2, {9, 130}}, {2, {9, 1}}}},
+    {.in = {{3, {2, 3, 6}}, {3, {2, 3, 2}}}}, {.in = {{1, {1}}, {1, {1}}}},
+    {.in = {{2, {33, 129}}, {2, {33, 3}}}},   {.in = {{2, {9, 130}}, {2, {9, 1}}}},
+    {.in = {{2, {9, 5}}, {2, {9, 5}}}}, /* teams of the GPU: 1 to 512 threads, then pieces */
+    {.in = {{2, {3, 64}}, {2, {3, 4}}}},      {.in = {{2, {3, 700}}, {2, {3, 1}}}},
+    {.in = {{2, {2, 4100}}, {2, {2, 1}}}},
 };
 
 const op K(op_groupscale) = {
