@@ -360,11 +360,10 @@ struct Wide {
         const long least = 2 * s.width > TAP_LEAST ? 2 * s.width : TAP_LEAST;
         return cut_of(s, s.cols, blocks_of(s.width, TAP_LAGS), TAP_MOST, least);
     }
-    /* Pieces of a chunk: more than one where partial sums would outgrow x, as a filter is longer
-     * than a piece, or where lags and channels alone fill a GPU. */
+    /* Pieces of a chunk: more than one where partial sums would outgrow x, as the filter is
+     * longer than pieces, or where lags and channels alone fill a GPU. */
     static long pieces_per_chunk(const conv_shape &s, const conv_cut &c) {
-        const long sequence = blocks_of(s.time, s.dilation);
-        const long least = blocks_of(s.width, c.chunk < sequence ? c.chunk : sequence);
+        const long least = blocks_of(s.width * c.pieces, blocks_of(s.time, s.dilation));
         const long threads = s.batch * c.phases * c.pieces * s.cols * blocks_of(s.width, TAP_LAGS);
         return threads / PLENTY > least ? threads / PLENTY : least;
     }

@@ -65,8 +65,7 @@ static const op_case cases[] = {
     {.in = {{3, {2, 9, 3}}, {2, {1, 3}}, {1, {3}}}},
     {.in = {{3, {5, 9, 3}}, {2, {20, 3}}, {1, {3}}}}, /* several sequences to a row of sums */
     {.in = {{3, {3, 20, 3}}, {2, {20, 3}}}, .arg = {.dilation = 3}},
-    {.in = {{3, {2, 523, 2}},
-            {2, {523, 2}}}}, /* as long as the sequence, and more than one piece */
+    {.in = {{3, {2, 523, 2}}, {2, {523, 2}}}}, /* longer than a piece */
 };
 
 const op K(op_conv) = {
