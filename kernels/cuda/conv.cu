@@ -18,15 +18,16 @@
  * dw and dbias leave one row of [width + 1, cols] partial sums per block, added in order by
  * fold.cuh: for width 4 and 2048 channels 2 % of the traffic, 8 % where problems are small. Wide
  * filters leave them per piece of 32 to 512 rows, at least 2 width, and read dy once more than
- * narrow ones: for width 64 another 5 to 20 %. Pieces follow from the shape of one run only: the
- * longest that still give ENOUGH threads. Cost 2 width flops per element forward, 4 width backward.
- */
+ * narrow ones: for width 64 another 5 to 20 %. Filters as long as the sequence leave them for
+ * several pieces at once: at most as much as x, 1/2 of that at 64 channels and length 4096. Pieces
+ * follow from the shape of one run only: the longest that still give ENOUGH threads. Cost 2 width
+ * flops per element forward, 4 width backward; lags that reach before the start cost nothing. */
 #include "fold.cuh"
 #include "reduce.cuh"
 
 namespace {
 
-enum { THREADS = 128, ENOUGH = 16384 };
+enum { THREADS = 128, ENOUGH = 16384, PLENTY = 16 * ENOUGH };
 
 struct conv_shape {
     int runs, batch, time, cols, width, groups, dilation;
@@ -252,36 +253,39 @@ __device__ void add_rows(float (&sum)[TAP_LAGS], const float (&dy)[TAP_ROWS],
     }
 }
 
-/* part: [R, pieces of all sequences, width + 1, cols], the last row for dbias. */
+/* part: [R, chunks, width + 1, cols], the last row for dbias; a chunk is `per` pieces. */
 __global__ void __launch_bounds__(THREADS)
     wide_taps(float *__restrict__ part, const float *__restrict__ dy, const float *__restrict__ x,
-              conv_shape s, conv_cut cut, long chunks) {
+              conv_shape s, conv_cut cut, long per, long chunks) {
     const int c = channel_of<1>(cut), lag_blocks = (s.width + TAP_LAGS - 1) / TAP_LAGS;
     const long segment = segment_of(cut) / lag_blocks;
     if (c >= s.cols || segment >= chunks) return;
     const int k0 = (int)(segment_of(cut) % lag_blocks) * TAP_LAGS;
-    const Piece p = piece_at(s, cut, segment, false);
-    x += p.first + c, dy += p.first + c;
-    part += ((long)blockIdx.y * chunks + segment) * (s.width + 1) * s.cols + c;
     float sum[TAP_LAGS] = {}, total = 0, row[TAP_ROWS + TAP_LAGS - 1];
-    for (int j = 0; j < TAP_LAGS - 1; j++) {
-        const int q = p.from - k0 - (TAP_LAGS - 1) + j;
-        row[j] = q >= 0 && q < p.end ? x[q * p.stride] : 0;
-    }
-    for (int q0 = p.from; q0 < p.end; q0 += TAP_ROWS) {
-        float dyi[TAP_ROWS];
-        for (int i = 0; i < TAP_ROWS; i++) {
-            const int q = q0 - k0 + i;
-            dyi[i] = q0 + i < p.end ? dy[(q0 + i) * p.stride] : 0;
-            row[TAP_LAGS - 1 + i] = q >= 0 && q < p.end ? x[q * p.stride] : 0;
-            total += dyi[i];
+    for (long piece = segment * per; piece < (segment + 1) * per; piece++) {
+        const Piece p = piece_at(s, cut, piece, false);
+        const float *xp = x + p.first + c, *dyp = dy + p.first + c;
+        const int from = p.from > k0 ? p.from : k0; /* no earlier row has one of these lags */
+        for (int j = 0; j < TAP_LAGS - 1; j++) {
+            const int q = from - k0 - (TAP_LAGS - 1) + j;
+            row[j] = q >= 0 && q < p.end ? xp[q * p.stride] : 0;
         }
-        if (q0 + TAP_ROWS <= p.end && q0 >= k0 + TAP_LAGS - 1)
-            add_rows<false>(sum, dyi, row, k0, q0, p.end);
-        else
-            add_rows<true>(sum, dyi, row, k0, q0, p.end);
-        for (int j = 0; j < TAP_LAGS - 1; j++) row[j] = row[j + TAP_ROWS];
+        for (int q0 = from; q0 < p.end; q0 += TAP_ROWS) {
+            float dyi[TAP_ROWS];
+            for (int i = 0; i < TAP_ROWS; i++) {
+                const int q = q0 - k0 + i;
+                dyi[i] = q0 + i < p.end ? dyp[(q0 + i) * p.stride] : 0;
+                row[TAP_LAGS - 1 + i] = q < p.end ? xp[q * p.stride] : 0;
+                total += dyi[i];
+            }
+            if (q0 + TAP_ROWS <= p.end && q0 >= k0 + TAP_LAGS - 1)
+                add_rows<false>(sum, dyi, row, k0, q0, p.end);
+            else
+                add_rows<true>(sum, dyi, row, k0, q0, p.end);
+            for (int j = 0; j < TAP_LAGS - 1; j++) row[j] = row[j + TAP_ROWS];
+        }
     }
+    part += ((long)blockIdx.y * chunks + segment) * (s.width + 1) * s.cols + c;
     for (int g = 0; g < TAP_LAGS; g++)
         if (k0 + g < s.width) part[(long)(k0 + g) * s.cols] = sum[g];
     if (k0 == 0) part[(long)s.width * s.cols] = total;
@@ -356,6 +360,13 @@ struct Wide {
         const long least = 2 * s.width > TAP_LEAST ? 2 * s.width : TAP_LEAST;
         return cut_of(s, s.cols, blocks_of(s.width, TAP_LAGS), TAP_MOST, least);
     }
+    /* Pieces of a chunk: more than one where partial sums would outgrow x, as the filter is
+     * longer than pieces, or where lags and channels alone fill a GPU. */
+    static long pieces_per_chunk(const conv_shape &s, const conv_cut &c) {
+        const long least = blocks_of(s.width * c.pieces, blocks_of(s.time, s.dilation));
+        const long threads = s.batch * c.phases * c.pieces * s.cols * blocks_of(s.width, TAP_LAGS);
+        return threads / PLENTY > least ? threads / PLENTY : least;
+    }
     static void filter(float *y, const float *x, const float *w, const float *bias,
                        const conv_shape &s, bool reversed) {
         const conv_cut c = cut_of(s, s.cols, 1, TILE_ROWS, TILE_ROWS);
@@ -367,13 +378,16 @@ struct Wide {
     }
     static long chunks(const conv_shape &s) {
         const conv_cut c = tap_cut(s);
-        return s.batch * c.phases * c.pieces;
+        return blocks_of(s.batch * c.phases * c.pieces, pieces_per_chunk(s, c));
     }
     static void backward(float *dx, float *part, const float *dy, const float *x, const float *w,
                          const conv_shape &s) {
         if (dx) filter(dx, dy, w, NULL, s, true);
-        const conv_cut c = tap_cut(s);
-        if (part) LAUNCH(wide_taps, grid_of(s, c), block_of(c), 0, part, dy, x, s, c, chunks(s));
+        if (!part) return;
+        conv_cut c = tap_cut(s);
+        c.segment_blocks = blocks_of(chunks(s) * blocks_of(s.width, TAP_LAGS), THREADS / c.lanes);
+        LAUNCH(wide_taps, grid_of(s, c), block_of(c), 0, part, dy, x, s, c, pieces_per_chunk(s, c),
+               chunks(s));
     }
 };
 

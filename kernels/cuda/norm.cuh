@@ -6,12 +6,8 @@
  * dx = rstd (u - mean(u) - z rstd^2 sum(u z) / count), mean(u) only where there is a mean;
  * dw = sum over rows of dy z rstd, dbias = sum over rows of dy.
  *
- * A row belongs to a team of LANES threads, N of its values to each of them, in registers: x is
- * read once, forward moves 2 floats per element, backward 4 (dx is read and written). Up to 512
- * columns a team is a warp or part of one and needs no barrier; then it is a block. Rows beyond the
- * largest span are walked in pieces and read twice. Where cols is a multiple of 4, a thread holds
- * groups of 4 neighbours, which are one load if the address allows: whether it does changes no
- * bit, as the arithmetic is the same.
+ * A row belongs to a team of threads, see team.cuh: x is read once, forward moves 2 floats per
+ * element, backward 4 (dx is read and written); rows beyond the largest span are read twice.
  *
  * dw and dbias are summed in registers while dx is made; teams of a block are added in a fixed
  * order, a block leaves one row of partial sums for fold.cuh. A chunk is 16 rows or more, so that
@@ -20,7 +16,7 @@
  * only. Products that are summed are written as fmaf, so that no compiler chooses per path. */
 #pragma once
 #include "fold.cuh"
-#include "reduce.cuh"
+#include "team.cuh"
 
 struct norm_shape {
     int runs;
@@ -31,80 +27,7 @@ struct norm_shape {
 
 namespace {
 
-enum { NORM_THREADS = 256, WIDEST_TEAM = 512, MOST_CHUNKS = 1024, LEAST_ROWS = 16 };
-
-/* Threads of a block and rows it has in hand. */
-template <int LANES> struct Block {
-    static constexpr int THREADS = LANES > WARP ? LANES : NORM_THREADS, TEAMS = THREADS / LANES;
-};
-
-/* The channels of one thread: value j is channel(j) of a piece of LANES * N channels. */
-template <int LANES, int N> struct Lane {
-    static constexpr int SPAN = LANES * N;
-    int first, step;
-    bool quads;
-
-    __device__ Lane(int cols) {
-        const int lane = threadIdx.x % LANES;
-        quads = cols % 4 == 0;
-        first = quads ? 4 * lane : lane;
-        step = quads ? 1 : LANES;
-    }
-    __device__ int channel(int j) const { return first + j / 4 * 4 * LANES + j % 4 * step; }
-
-    /* `left` channels exist from `p` on; others are zero. */
-    __device__ void load(float (&v)[N], const float *p, int left) const {
-        if (quads && (uintptr_t)p % 16 == 0) {
-            for (int j = 0; j < N; j += 4) {
-                float4 q = make_float4(0, 0, 0, 0);
-                if (channel(j) < left) q = *(const float4 *)(p + channel(j));
-                v[j] = q.x, v[j + 1] = q.y, v[j + 2] = q.z, v[j + 3] = q.w;
-            }
-        } else {
-            for (int j = 0; j < N; j++) v[j] = channel(j) < left ? p[channel(j)] : 0;
-        }
-    }
-
-    __device__ void store(float *p, const float (&v)[N], int left) const {
-        if (quads && (uintptr_t)p % 16 == 0) {
-            for (int j = 0; j < N; j += 4)
-                if (channel(j) < left)
-                    *(float4 *)(p + channel(j)) = make_float4(v[j], v[j + 1], v[j + 2], v[j + 3]);
-        } else {
-            for (int j = 0; j < N; j++)
-                if (channel(j) < left) p[channel(j)] = v[j];
-        }
-    }
-
-    /* Ones where there is no gain. */
-    __device__ void load_gain(float (&v)[N], const float *w, int left) const {
-        if (w)
-            load(v, w, left);
-        else
-            for (int j = 0; j < N; j++) v[j] = 1;
-    }
-
-    /* Pieces of a row; a constant for all but the widest teams. */
-    __device__ static int pieces(int cols) {
-        return LANES < WIDEST_TEAM ? 1 : (cols + SPAN - 1) / SPAN;
-    }
-};
-
-/* Sums of M values over the team, in every thread of it. part: M floats per warp. */
-template <int LANES, int M> __device__ void team_sum(float (&v)[M], float *part) {
-    constexpr int WARPS = LANES / WARP, NEAR = LANES < WARP ? LANES : WARP;
-    for (int m = 0; m < M; m++)
-        for (int o = NEAR / 2; o; o >>= 1) v[m] += __shfl_xor_sync(ALL_LANES, v[m], o);
-    if (WARPS <= 1) return;
-    const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
-    for (int m = 0; m < M && lane == 0; m++) part[m * WARPS + warp] = v[m];
-    __syncthreads();
-    for (int m = 0; m < M; m++) {
-        v[m] = part[m * WARPS + lane % (WARPS ? WARPS : 1)];
-        for (int o = WARPS / 2; o; o >>= 1) v[m] += __shfl_xor_sync(ALL_LANES, v[m], o);
-    }
-    __syncthreads();
-}
+enum { MOST_CHUNKS = 1024, LEAST_ROWS = 16 };
 
 /* stats: rstd [R, rows], or with CENTER mean and rstd [R, rows, 2]. Grid (row blocks, R). */
 template <int LANES, int N, bool CENTER>
@@ -164,14 +87,14 @@ __device__ void add_teams(float *to, float (&v)[N], const Lane<LANES, N> &lane, 
         lane.store(to, v, cols);
         return;
     }
-    constexpr int SPAN = LANES * N, WARPS = NORM_THREADS / WARP;
+    constexpr int SPAN = LANES * N, WARPS = TEAM_THREADS / WARP;
     const int warp = threadIdx.x / WARP;
     for (int j = 0; j < N; j++) {
         for (int o = LANES; o < WARP; o <<= 1) v[j] += __shfl_xor_sync(ALL_LANES, v[j], o);
         if ((int)threadIdx.x % WARP < LANES) shared[warp * SPAN + lane.channel(j)] = v[j];
     }
     __syncthreads();
-    for (int c = threadIdx.x; c < cols; c += NORM_THREADS) {
+    for (int c = threadIdx.x; c < cols; c += TEAM_THREADS) {
         float sum = 0;
         for (int k = 0; k < WARPS; k++) sum += shared[k * SPAN + c];
         to[c] = sum;
@@ -248,30 +171,6 @@ __global__ void __launch_bounds__(Block<LANES>::THREADS)
     if (CENTER) add_teams(to + cols, db, lane, cols, shared);
 }
 
-/* Calls launch.run<LANES, N>() with the smallest team that holds a row. */
-template <class Launch> void with_team(int cols, const Launch &launch) {
-    if (cols <= 4)
-        launch.template run<1, 4>();
-    else if (cols <= 16)
-        launch.template run<4, 4>();
-    else if (cols <= 32)
-        launch.template run<8, 4>();
-    else if (cols <= 64)
-        launch.template run<16, 4>();
-    else if (cols <= 128)
-        launch.template run<32, 4>();
-    else if (cols <= 256)
-        launch.template run<32, 8>();
-    else if (cols <= 512)
-        launch.template run<32, 16>();
-    else if (cols <= 1024)
-        launch.template run<128, 8>();
-    else if (cols <= 2048)
-        launch.template run<256, 8>();
-    else
-        launch.template run<WIDEST_TEAM, 8>();
-}
-
 template <bool CENTER> struct Forward {
     float *y, *stats;
     const float *x, *w, *bias;
@@ -291,7 +190,7 @@ template <bool CENTER> struct Backward {
     template <int LANES, int N> void run() const {
         constexpr int THREADS = Block<LANES>::THREADS, TEAMS = Block<LANES>::TEAMS;
         constexpr long LEAST = (LEAST_ROWS + TEAMS - 1) / TEAMS;
-        constexpr int SUMS = LANES > WARP ? 2 * THREADS / WARP : NORM_THREADS / WARP * LANES * N;
+        constexpr int SUMS = LANES > WARP ? 2 * THREADS / WARP : TEAM_THREADS / WARP * LANES * N;
         const long even = (s.rows + TEAMS * MOST_CHUNKS - 1) / (TEAMS * MOST_CHUNKS);
         const long per = even > LEAST ? even : LEAST;
         const long chunks = blocks_of(s.rows, TEAMS * per);

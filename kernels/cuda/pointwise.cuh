@@ -70,7 +70,7 @@ template <int OUT, int IN> struct Streams {
 };
 
 template <class F, bool ADD, int OUT, int IN>
-__global__ void __launch_bounds__(POINT_THREADS) pointwise(Streams<OUT, IN> s, long n) {
+__global__ void __launch_bounds__(POINT_THREADS) pointwise(F f, Streams<OUT, IN> s, long n) {
     const long at = UNIT * ((long)blockIdx.x * POINT_THREADS + threadIdx.x);
     const int size = unit_size(at, n);
     if (!size) return;
@@ -81,7 +81,7 @@ __global__ void __launch_bounds__(POINT_THREADS) pointwise(Streams<OUT, IN> s, l
     for (int j = 0; j < UNIT; j++) {
         float x[IN], y[OUT];
         for (int k = 0; k < IN; k++) x[k] = in[k].v[j];
-        F::of(y, x);
+        f.of(y, x);
         for (int k = 0; k < OUT; k++) out[k].v[j] = ADD ? out[k].v[j] + y[k] : y[k];
     }
     for (int k = 0; k < OUT; k++)
@@ -89,7 +89,7 @@ __global__ void __launch_bounds__(POINT_THREADS) pointwise(Streams<OUT, IN> s, l
 }
 
 template <class F, bool ADD, int OUT, int IN>
-void pointwise_launch(float *const (&out)[OUT], const float *const (&in)[IN], long n) {
+void pointwise_launch(float *const (&out)[OUT], const float *const (&in)[IN], long n, F f) {
     Streams<OUT, IN> s = {};
     s.vector = true;
     for (int k = 0; k < OUT; k++) {
@@ -101,28 +101,34 @@ void pointwise_launch(float *const (&out)[OUT], const float *const (&in)[IN], lo
         s.vector = s.vector && is_vector(in[k]);
     }
     LAUNCH((pointwise<F, ADD, OUT, IN>), dim3(blocks_of(n, UNIT * POINT_THREADS)),
-           dim3(POINT_THREADS), 0, s, n);
+           dim3(POINT_THREADS), 0, f, s, n);
 }
 
-/* out[k][i] = y[k], where F::of(y, x) with x[k] = in[k][i], for all i in [0, n). */
+/* out[k][i] = y[k], where f.of(y, x) with x[k] = in[k][i], for all i in [0, n). */
 template <class F, int OUT, int IN>
-void pointwise_set(float *const (&out)[OUT], const float *const (&in)[IN], long n) {
-    pointwise_launch<F, false>(out, in, n);
+void pointwise_set(float *const (&out)[OUT], const float *const (&in)[IN], long n, F f = F()) {
+    pointwise_launch<F, false>(out, in, n, f);
 }
 
-/* The same, added to out[k]; those that are NULL are left out. */
-template <class F, int IN>
-void pointwise_add(float *const (&out)[1], const float *const (&in)[IN], long n) {
-    if (out[0]) pointwise_launch<F, true>(out, in, n);
+/* Two of the buffers are the same, as where an op has one input twice. */
+template <int OUT> bool overlap(float *const (&out)[OUT]) {
+    for (int k = 1; k < OUT; k++)
+        for (int j = 0; j < k; j++)
+            if (out[k] && out[k] == out[j]) return true;
+    return false;
 }
 
-/* Two outputs in one launch; in two where both are the same buffer (the gradients of x x). */
-template <class F, int IN>
-void pointwise_add(float *const (&out)[2], const float *const (&in)[IN], long n) {
-    if (out[0] && out[0] == out[1]) {
-        pointwise_launch<F, true>({out[0], nullptr}, in, n);
-        pointwise_launch<F, true>({nullptr, out[1]}, in, n);
-    } else if (out[0] || out[1]) {
-        pointwise_launch<F, true>(out, in, n);
+/* The same, added to out[k] in one launch; those that are NULL are left out. Buffers that overlap
+ * take a launch each. */
+template <class F, int OUT, int IN>
+void pointwise_add(float *const (&out)[OUT], const float *const (&in)[IN], long n, F f = F()) {
+    const bool clash = overlap(out);
+    bool any = false;
+    for (int k = 0; k < OUT; k++) {
+        float *one[OUT] = {};
+        one[k] = out[k];
+        if (clash && out[k]) pointwise_launch<F, true>(one, in, n, f);
+        any = any || out[k];
     }
+    if (any && !clash) pointwise_launch<F, true>(out, in, n, f);
 }

@@ -29,6 +29,8 @@ static const op_case cases[] = {
     {.in = {{3, {2, 3, 5}}, {1, {5}}}},
     {.in = {{1, {1}}, {1, {1}}}},
     {.in = {{2, {33, 129}}, {1, {129}}}},
+    {.in = {{2, {35, 12}}, {1, {12}}}}, /* fours of channels, slabs of 16 rows on a GPU */
+    {.in = {{2, {17, 516}}, {1, {516}}}},
 };
 
 const op K(op_bias) = {

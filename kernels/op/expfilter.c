@@ -35,6 +35,9 @@ static const op_case cases[] = {
     {.in = {{3, {1, 1, 1}, .fixed = true}, {2, {1, 1}}, RATE(1, 1)}},
     {.in = {{3, {2, 129, 1}, .fixed = true}, {2, {2, 33}}, {2, {2, 33}, .lo = .3, .hi = 2}}},
     {.in = {{3, {2, 33, 1}, .fixed = true}, {2, {33, 2}}, RATE(33, 2)}},
+    {.in = {{3, {1, 67, 1}, .fixed = true},
+            {2, {3, 32}},
+            {2, {3, 32}, .lo = .3, .hi = 2}}}, /* blocks of a GPU */
 };
 
 const op K(op_expfilter) = {

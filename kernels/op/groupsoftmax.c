@@ -29,6 +29,9 @@ static const op_case cases[] = {
     {.in = {{1, {1}}}},
     {.in = {{2, {33, 129}, .lo = -9, .hi = 9}}},
     {.in = {{2, {33, 12}, .lo = -90, .hi = 90}}, .arg = {.steps = 4}},
+    {.in = {{2, {9, 64}}}, .arg = {.steps = 16}}, /* teams of the GPU: 1 to 512 threads, pieces */
+    {.in = {{2, {3, 700}}}},
+    {.in = {{2, {2, 4100}}}},
 };
 
 const op K(op_groupsoftmax) = {

@@ -34,6 +34,7 @@ static const op_case cases[] = {
     {.in = {{3, {2, 3, 6}}}, .arg = {.heads = 2, .steps = 2}},
     {.in = {{1, {1}}}, .arg = {.heads = 1, .steps = 1}},
     {.in = {{2, {33, 129}}}, .arg = {.heads = 3, .steps = 3}},
+    {.in = {{2, {35, 48}}}, .arg = {.heads = 4, .steps = 5}}, /* fours of channels on a GPU */
 };
 
 const op K(op_repeat) = {

@@ -27,7 +27,8 @@ static const op_case cases[] = {
     {.in = {{3, {2, 3, 5}}}},
     {.in = {{3, {1, 1, 1}}}},
     {.in = {{3, {2, 33, 129}}}, .arg = {.steps = 3}},
-    {.in = {{3, {2, 3, 4}}}, .arg = {.steps = 7}}, /* longer than the sequence */
+    {.in = {{3, {2, 3, 4}}}, .arg = {.steps = 7}},   /* longer than the sequence */
+    {.in = {{3, {3, 35, 12}}}, .arg = {.steps = 2}}, /* fours of channels on a GPU */
 };
 
 const op K(op_shift) = {
