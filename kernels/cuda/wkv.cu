@@ -10,6 +10,7 @@
  * blocks of one launch. dw and du are summed over time by their thread, then over the batch in a
  * fixed order. Moves 16 bytes per element forward and 56 backward. */
 #include "fold.cuh"
+#include "window.cuh"
 
 namespace {
 enum { WKV_THREADS = 64, AHEAD = 4 };
@@ -29,20 +30,6 @@ __device__ Channel channel_of(const Wkv &a) {
     return {seq, c, seq * a.time * a.cols + c, seq / a.batch * a.cols + c};
 }
 
-/* Tokens first, first + step, ... of N tensors; zero outside the sequence. */
-template <int N> struct Window {
-    float v[N][AHEAD];
-
-    __device__ void load(const float *const (&from)[N], long at, long first, long step,
-                         const Wkv &a) {
-        for (int i = 0; i < N; i++)
-            for (int j = 0; j < AHEAD; j++) {
-                const long t = first + j * step;
-                v[i][j] = t >= 0 && t < a.time ? from[i][at + t * a.cols] : 0;
-            }
-    }
-};
-
 /* e^x, 0 for x = -infinity - anything. */
 __device__ float fade(float x) { return x > -87 ? expf(x) : 0; }
 
@@ -54,10 +41,10 @@ __global__ void __launch_bounds__(WKV_THREADS)
     const float wc = w[x.own], uc = u[x.own];
     const float *const from[2] = {k, v};
     float num = 0, den = 0, most = -INFINITY; /* sums times e^-most */
-    Window<2> now, next;
-    now.load(from, x.at, 0, 1, a);
+    Window<2, AHEAD> now, next;
+    now.load(from, x.at, 0, 1, a.time, a.cols);
     for (long first = 0; first < a.time; first += AHEAD, now = next) {
-        next.load(from, x.at, first + AHEAD, 1, a);
+        next.load(from, x.at, first + AHEAD, 1, a.time, a.cols);
         for (int j = 0; j < AHEAD; j++) {
             if (first + j >= a.time) break;
             const long at = x.at + (first + j) * a.cols;
@@ -83,10 +70,10 @@ enum { K_T, V_T, Y_T, NORM_T, DY_T, N_READ };
 __device__ void pass_forward(float *sum, const float *const (&from)[N_READ], float w, float u,
                              const Channel &x, const Wkv &a) {
     float num = 0, den = 0, num_dw = 0, den_dw = 0, most = -INFINITY, dw = 0, du = 0;
-    Window<N_READ> now, next;
-    now.load(from, x.at, 0, 1, a);
+    Window<N_READ, AHEAD> now, next;
+    now.load(from, x.at, 0, 1, a.time, a.cols);
     for (long first = 0; first < a.time; first += AHEAD, now = next) {
-        next.load(from, x.at, first + AHEAD, 1, a);
+        next.load(from, x.at, first + AHEAD, 1, a.time, a.cols);
         for (int j = 0; j < AHEAD; j++) {
             if (first + j >= a.time) break;
             const float kt = now.v[K_T][j], vt = now.v[V_T][j], yt = now.v[Y_T][j];
@@ -111,10 +98,10 @@ __device__ void pass_forward(float *sum, const float *const (&from)[N_READ], flo
 __device__ void pass_backward(float *dk, float *dv, const float *const (&from)[N_READ], float w,
                               float u, const Channel &x, const Wkv &a) {
     float num = 0, den = 0, most = -INFINITY;
-    Window<N_READ> now, next;
-    now.load(from, x.at, a.time - 1, -1, a);
+    Window<N_READ, AHEAD> now, next;
+    now.load(from, x.at, a.time - 1, -1, a.time, a.cols);
     for (long first = a.time - 1; first >= 0; first -= AHEAD, now = next) {
-        next.load(from, x.at, first - AHEAD, -1, a);
+        next.load(from, x.at, first - AHEAD, -1, a.time, a.cols);
         for (int j = 0; j < AHEAD; j++) {
             if (first - j < 0) break;
             const long at = x.at + (first - j) * a.cols;
