@@ -76,6 +76,15 @@ static const op_case cases[] = {
     {.in = {Q(1, 19, 5), Q(1, 19, 5), Q(1, 19, 7), STRONG(1, 19, 5), {1, {5}}},
      .arg = {.kind = GLA_CHANNEL}},
     {.in = {Q(1, 9, 33), Q(1, 9, 33), Q(1, 9, 65), LOG_DECAY(1, 9, 1)}, .arg = {.kind = GLA_HEAD}},
+    {.in = {Q(1, 9, 40), Q(1, 9, 40), Q(1, 9, 36), LOG_DECAY(1, 9, 40), {1, {40}}},
+     .arg = {.kind = GLA_CHANNEL}},
+    {.in = {Q(1, 5, 130), Q(1, 5, 130), Q(1, 5, 3), LOG_DECAY(1, 5, 130)},
+     .arg = {.kind = GLA_CHANNEL}},
+    {.in = {Q(1, 3, 300), Q(1, 3, 300), Q(1, 3, 20), LOG_DECAY(1, 3, 300), {1, {300}}},
+     .arg = {.kind = GLA_CHANNEL}},
+    {.in = {Q(90, 2, 12), Q(90, 2, 12), Q(90, 2, 18)}, .arg = {.kind = GLA_RETNET}},
+    {.in = {Q(90, 2, 17), Q(90, 2, 17), Q(90, 2, 6), LOG_DECAY(90, 2, 17)},
+     .arg = {.kind = GLA_CHANNEL}},
 };
 
 const op K(op_gla) = {

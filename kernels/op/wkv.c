@@ -48,6 +48,7 @@ static const op_case cases[] = {
     {.in = {W(33), K_AND_V(2, 9, 33)}},
     {.in = {W(3), K_AND_V(1, 129, 3)}},
     {.in = {W(2), {3, {1, 33, 2}, .lo = -60, .hi = 60}, {3, {1, 33, 2}}}}, /* far out of range */
+    {.in = {W(65), K_AND_V(2, 6, 65)}},
 };
 
 const op K(op_wkv) = {
