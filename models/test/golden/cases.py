@@ -1,0 +1,33 @@
+"""cases.py - which models the goldens cover: sequence length, and settings without `model.`.
+
+Each option that changes the mathematics of a mixer is on in one case; two layers show that a
+gradient also reaches the layer below. `-long` cases are longer than the chunks and tiles that
+kernels work in, with one layer to stay small.
+"""
+
+
+def case(time, mixer, **settings):
+    options = {key.replace("__", "."): value for key, value in settings.items()}
+    return time, {"mixer": mixer, "d_model": 8, "layers": 2, **options}
+
+
+CASES = {
+    "attention": case(9, "attention"),
+    "attention-long": case(70, "attention", layers=1, heads=2),
+    "attention-rope": case(10, "attention", heads=2, qk_norm="rms", position="rope"),
+    "attention-alibi": case(11, "attention", heads=4, qk_norm="l2", position="alibi"),
+    "attention-window": case(13, "attention", window=4, position="learned", norm="layernorm"),
+    "attention-bias": case(12, "attention", bias=True, ffn="gelu", ffn_inner=12,
+                           position="sinusoidal", d_model=10),
+    "attention-swiglu": case(9, "attention", ffn="swiglu", tie_head=False, window=3, heads=2,
+                             position="rope"),
+    "cat": case(11, "cat"),
+    "cat-heads": case(13, "cat", heads=2, conv__on=["q"], conv__dilation=3, conv__width=4),
+    "cat-depthwise": case(10, "cat", conv__kind="depthwise", conv__width=4, conv__bias=True,
+                          conv__residual=True, conv__activation="silu", window=5),
+    "cat-pre": case(12, "cat", conv__place="pre", qk_norm="pre", conv__on=["k", "v"]),
+    "cat-pre-depthwise": case(9, "cat", conv__place="pre", conv__kind="depthwise", heads=2,
+                              position="alibi"),
+    "cat-post": case(9, "cat", qk_norm="post", heads=2, position="rope", conv__on=["v"],
+                     conv__width=20),
+}
