@@ -239,6 +239,8 @@ static void test_other_options_are_found(void **state) {
         {"cat-depthwise", "model.conv.activation=none"},
         {"cat-pre", "model.qk_norm=none"},
         {"cat-pre", "model.conv.place=post"},
+        {"linear", "model.mixer=attention"},
+        {"linear-heads", "model.heads=2"},
     };
     for (size_t i = 0; i < sizeof fault / sizeof *fault; i++) {
         probe(fault[i][0], cpu.device, NULL, fault[i][1]);

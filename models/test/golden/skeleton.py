@@ -4,10 +4,11 @@ import math
 import torch
 
 import attention
+import state
 from parts import centred, rms, silu
 from weights import gain, linear
 
-MIXERS = {**attention.MIXERS}
+MIXERS = {**attention.MIXERS, **state.MIXERS}
 
 
 def normalised(w, option, name, x):
