@@ -241,6 +241,7 @@ static void test_other_options_are_found(void **state) {
         {"cat-pre", "model.conv.place=post"},
         {"linear", "model.mixer=attention"},
         {"linear-heads", "model.heads=2"},
+        {"rwkv6-heads", "model.heads=1"},
     };
     for (size_t i = 0; i < sizeof fault / sizeof *fault; i++) {
         probe(fault[i][0], cpu.device, NULL, fault[i][1]);

@@ -47,4 +47,9 @@ CASES = {
     "gated_deltanet": case(12, "gated_deltanet"),
     "gated_deltanet-heads": case(9, "gated_deltanet", heads=4, conv_width=3),
     "gated_deltanet-long": case(70, "gated_deltanet", layers=1, heads=2),
+    "rwkv4": case(13, "rwkv4", ffn="rwkv", ffn_inner=10, norm="layernorm"),
+    "rwkv4-long": case(70, "rwkv4", layers=1),
+    "rwkv6": case(10, "rwkv6", ffn="rwkv", ffn_inner=12, norm="layernorm"),
+    "rwkv6-heads": case(12, "rwkv6", heads=2),
+    "rwkv6-long": case(70, "rwkv6", layers=1, heads=2),
 }

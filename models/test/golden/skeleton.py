@@ -4,11 +4,12 @@ import math
 import torch
 
 import attention
+import rwkv
 import state
 from parts import centred, rms, silu
 from weights import gain, linear
 
-MIXERS = {**attention.MIXERS, **state.MIXERS}
+MIXERS = {**attention.MIXERS, **state.MIXERS, **rwkv.MIXERS}
 
 
 def normalised(w, option, name, x):
@@ -24,6 +25,8 @@ def gelu(x):
 
 def feed_forward(w, option, kind, x):
     cols, bias = x.shape[-1], option("bias", False)
+    if kind == "rwkv":
+        return rwkv.channel_mix(w, option, x)
     if kind == "gelu":
         h = gelu(linear(w, "w1", x, option("ffn_inner", 0) or 4 * cols, bias))
     else:
