@@ -242,6 +242,10 @@ static void test_other_options_are_found(void **state) {
         {"linear", "model.mixer=attention"},
         {"linear-heads", "model.heads=2"},
         {"rwkv6-heads", "model.heads=1"},
+        {"hyena-length", "model.filter_length=21"},
+        {"convsamba-rope", "model.rope=false"},
+        {"convsamba-rope", "model.dilation_period=1"},
+        {"hybrid", "model.heads@attention=2"},
     };
     for (size_t i = 0; i < sizeof fault / sizeof *fault; i++) {
         probe(fault[i][0], cpu.device, NULL, fault[i][1]);

@@ -4,12 +4,13 @@ import math
 import torch
 
 import attention
+import filters
 import rwkv
 import state
 from parts import centred, rms, silu
 from weights import gain, linear
 
-MIXERS = {**attention.MIXERS, **state.MIXERS, **rwkv.MIXERS}
+MIXERS = {**attention.MIXERS, **state.MIXERS, **rwkv.MIXERS, **filters.MIXERS}
 
 
 def normalised(w, option, name, x):
