@@ -62,12 +62,17 @@ static tensor *stream(block *b, const char *name, tensor *x, tensor *before, ten
     return APPLY(b->g, lerp, IN(x, before, APPLY(b->g, bias, IN(by_data, mu))));
 }
 
+/* Per head, with the authors' eps of 64e-5; then a gain and an addend per channel. */
 static tensor *group_norm(block *b, int heads, tensor *o) {
     if (!o) return NULL;
-    const int dim = b->d_model / heads;
-    tensor *one = block_param(b, "group_gain", (init){INIT_CONST, 1}, false, DIM(dim)),
-           *zero = block_param(b, "group_bias", (init){INIT_CONST, 0}, false, DIM(dim));
-    return APPLY_WITH(b->g, layernorm, IN(o, one, zero), .eps = 1e-5 * heads);
+    graph *g = b->g;
+    const int cols = b->d_model, dim = cols / heads;
+    tensor *gain = block_param(b, "group_gain", (init){INIT_CONST, 1}, false, DIM(cols)),
+           *addend = block_param(b, "group_bias", (init){INIT_CONST, 0}, false, DIM(cols));
+    tensor *one = APPLY_WITH(g, fill, IN(gain), .heads = dim, .scale = 1),
+           *zero = APPLY_WITH(g, fill, IN(gain), .heads = dim);
+    o = APPLY_WITH(g, layernorm, IN(o, one, zero), .eps = 64e-5);
+    return APPLY(g, bias, IN(APPLY(g, headscale, IN(o, gain)), addend));
 }
 
 static const char *check(const void *settings, const model_config *m) {
