@@ -187,6 +187,7 @@ __global__ void __launch_bounds__(THREADS)
     }
     if (LANES == WARP) { /* join rounds its two sides differently, so one lane speaks for all */
         p.sum = __shfl_sync(ALL_LANES, p.sum, 0);
+        __syncwarp(); /* all have read z[target], which one of them overwrites below */
     } else {
         if (t % WARP == 0) parts[t / WARP] = p;
         __syncthreads();
