@@ -10,7 +10,7 @@ typedef struct attend_config {
     double temperature; /* start of the learned scale of the scores with QK_L2 */
 } attend_config;
 
-/* q, k, v [R,B,T,C] -> [R,B,T,C]: norms, rotary positions, softmax(q k / sqrt(D)) v per head.
+/* q, k, v [R,B,T,C] -> [R,B,T,C]: Canon layers B, norms, rotary positions, softmax(q k / sqrt(D)) v per head.
  * With QK_L2 the scores are temperature_h cos(q, k), temperature learned per head. */
 tensor *attend(block *b, const attend_config *c, tensor *q, tensor *k, tensor *v);
 
