@@ -76,7 +76,7 @@ static const char *key_in_sentence(const config *c, arena *a, const char *senten
 static const char *check(const config *c, arena *a, const char **key) {
     job j;
     job_bind(&j, a, &c, 1);
-    const char *sentence = NULL;
+    const char *sentence = model_check(&j.model);
     for (int i = 0; i < j.model.n_pattern && !sentence; i++) {
         const chosen_mixer *m = &j.model.pattern[i];
         if (m->mixer->check) sentence = m->mixer->check(m->config, &j.model.common);

@@ -28,6 +28,9 @@ static tensor *norm_heads(block *b, const attend_config *c, const char *name, te
 
 tensor *attend(block *b, const attend_config *c, tensor *q, tensor *k, tensor *v) {
     graph *g = b->g;
+    q = block_canon(b, CANON_B, "canon_q", q);
+    k = block_canon(b, CANON_B, "canon_k", k);
+    v = block_canon(b, CANON_B, "canon_v", v);
     q = norm_heads(b, c, "q_norm", q);
     k = norm_heads(b, c, "k_norm", k);
     double scale = 0; /* 1 / sqrt(D) */

@@ -10,8 +10,8 @@ typedef struct attend_config {
     double temperature; /* start of the learned scale of the scores with QK_L2 */
 } attend_config;
 
-/* q, k, v [R,B,T,C] -> [R,B,T,C]: norms, rotary positions, softmax(q k / sqrt(D)) v per head.
- * With QK_L2 the scores are temperature_h cos(q, k), temperature learned per head. */
+/* q, k, v [R,B,T,C] -> [R,B,T,C]: Canon layers B, norms, rotary positions, softmax(q k / sqrt(D)) v
+ * per head. With QK_L2 the scores are temperature_h cos(q, k), temperature learned per head. */
 tensor *attend(block *b, const attend_config *c, tensor *q, tensor *k, tensor *v);
 
 /* heads must divide the width, and rotary positions need an even head dimension. */

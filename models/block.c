@@ -1,10 +1,22 @@
 /* block.c - see block.h. */
 #include "block.h"
 
+#include "conv.h"
 #include "kernels/core/op.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
+
+tensor *block_refuse(block *b, const char *format, ...) {
+    char text[512];
+    va_list more;
+    va_start(more, format);
+    vsnprintf(text, sizeof text, format, more);
+    va_end(more);
+    error_set(&b->g->error, STATUS_USAGE, "%s", text);
+    return NULL;
+}
 
 tensor *block_param(block *b, const char *name, init start, bool decay, int rank, const int *dim) {
     char full[128];
@@ -26,17 +38,17 @@ tensor *block_formula(block *b, const char *name,
 tensor *block_matrix(block *b, const char *name, tensor *x, int out, init start) {
     if (!x) return NULL;
     tensor *w = block_param(b, name, start, true, DIM(tensor_last(x), out));
-    return APPLY(b->g, linear, IN(x, w));
+    return block_after_linear(b, name, APPLY(b->g, linear, IN(x, w)));
 }
 
 static tensor *project(block *b, const char *name, tensor *x, int out, double std) {
     if (!x) return NULL;
     tensor *w = block_param(b, name, (init){INIT_NORMAL, std}, true, DIM(tensor_last(x), out));
-    if (!b->spec->common.bias) return APPLY(b->g, linear, IN(x, w));
+    if (!b->spec->common.bias) return block_after_linear(b, name, APPLY(b->g, linear, IN(x, w)));
     char bias_name[96];
     snprintf(bias_name, sizeof bias_name, "%s.bias", name);
     tensor *bias = block_param(b, bias_name, (init){INIT_CONST, 0}, false, DIM(out));
-    return APPLY(b->g, linear, IN(x, w, bias));
+    return block_after_linear(b, name, APPLY(b->g, linear, IN(x, w, bias)));
 }
 
 tensor *block_linear(block *b, const char *name, tensor *x, int out) {
@@ -47,6 +59,33 @@ tensor *block_output(block *b, const char *name, tensor *x) {
     const model_config *m = &b->spec->common;
     double shrink = m->init_residual ? sqrt(2.0 * (double)m->layers) : 1;
     return project(b, name, x, b->d_model, m->init_std / shrink);
+}
+
+static tensor *extra_conv(block *b, const conv_config *c, const char *name, tensor *x) {
+    if (x) b->state_size += conv_state_size(c, tensor_last(x), b->spec->max_time);
+    return conv_apply(b, c, name, x, 1);
+}
+
+tensor *block_canon(block *b, unsigned place, const char *name, tensor *x) {
+    const model_config *m = &b->spec->common;
+    if (!(m->canon & place)) return x;
+    const conv_config c = {.kind = CONV_DEPTHWISE,
+                           .init = m->canon_init,
+                           .width = m->canon_width,
+                           .dilation = 1,
+                           .residual = true};
+    b->canon |= place;
+    return extra_conv(b, &c, name, x);
+}
+
+tensor *block_after_linear(block *b, const char *name, tensor *x) {
+    const model_config *m = &b->spec->common;
+    if (!m->after_linear) return x;
+    char conv_name[96];
+    conv_config c = m->linear_conv;
+    c.kind = m->after_linear - 1; /* none is the first choice */
+    snprintf(conv_name, sizeof conv_name, "%s.conv", name);
+    return extra_conv(b, &c, conv_name, x);
 }
 
 tensor *block_dropout(block *b, tensor *x, int site) {

@@ -9,7 +9,13 @@ struct block {
     int layer;
     const char *part;          /* "mixer" or "ffn" */
     tensor *rate, *key, *tick; /* dropout inputs, NULL: no dropout in this tape */
+    tensor *input;             /* of this part: norm(x) [R,B,T,C], what dynamic taps are made of */
+    unsigned canon;            /* places of Canon layers that were found in this model */
+    double state_size;         /* numbers that convolutions outside mixers keep while decoding */
 };
+
+/* NULL, and the sentence becomes the error of the model. */
+tensor *block_refuse(block *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Parameter "layer.L.PART.NAME". Dimensions without the leading run axis. */
 tensor *block_param(block *b, const char *name, init start, bool decay, int rank, const int *dim);
@@ -21,9 +27,15 @@ tensor *block_formula(block *b, const char *name,
 
 /* x [R,..,in] -> [R,..,out] with a start of one's own, no bias. */
 tensor *block_matrix(block *b, const char *name, tensor *x, int out, init start);
-/* x [R,..,in] -> [R,..,out], weight N(0, init_std) called NAME (and NAME.bias if model.bias). */
+/* x [R,..,in] -> [R,..,out], weight N(0, init_std) called NAME (and NAME.bias if model.bias). All
+ * linear layers are followed by what model.after_linear says. */
 tensor *block_linear(block *b, const char *name, tensor *x, int out);
 /* The same for the projection back into the residual stream: N(0, init_std / sqrt(2 layers)). */
 tensor *block_output(block *b, const char *name, tensor *x);
+/* The Canon layer at `place` (enum canon_place), a residual convolution of x with parameter NAME; x
+ * itself where the model has none there. Mixers call it for B, ffns for D. */
+tensor *block_canon(block *b, unsigned place, const char *name, tensor *x);
+/* What model.after_linear says: x, or x convolved, as part NAME.conv. */
+tensor *block_after_linear(block *b, const char *name, tensor *x);
 /* Dropout with the block's rate; x itself where the tape has none. site: 0.. within this part. */
 tensor *block_dropout(block *b, tensor *x, int site);

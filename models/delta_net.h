@@ -3,14 +3,14 @@
 #include "linear_attention.h"
 
 typedef struct delta_config {
-    long heads, width;
+    long heads;
+    short_config conv;
 } delta_config;
 
 #define DELTA_FIELDS(name)                                                                         \
     static const field name[] = {                                                                  \
         {"heads", FIELD_INT, offsetof(delta_config, heads), "1", 1, 1024, .help = "heads"},        \
-        {"conv_width", FIELD_INT, offsetof(delta_config, width), "4", 0, 64,                       \
-         .help = "taps of the convolutions on q, k and v, 0: none"},                               \
+        SHORT_FIELDS(delta_config, conv),                                                          \
     }
 
 /* x: block input; decay: log decays [R,B,T,heads], or NULL. */

@@ -14,8 +14,8 @@ static const field fields[] = {
 static tensor *build(block *b, const void *settings, tensor *x) {
     const config *c = settings;
     int inner = c->inner ? (int)c->inner : 4 * b->d_model;
-    tensor *h = APPLY(b->g, gelu, IN(block_linear(b, "w1", x, inner)));
-    return block_output(b, "w2", h);
+    tensor *h = block_canon(b, CANON_D, "canon_up", block_linear(b, "w1", x, inner));
+    return block_output(b, "w2", APPLY(b->g, gelu, IN(h)));
 }
 
 FFN(gelu) = {

@@ -18,8 +18,10 @@ static tensor *build(block *b, const void *settings, tensor *x) {
     tensor *before = APPLY(g, shift, IN(x));
     tensor *k = block_linear(b, "wk", token_blend(b, "mu_k", x, before),
                              c->inner ? (int)c->inner : 4 * b->d_model);
+    k = block_canon(b, CANON_D, "canon_up", k);
     k = APPLY_WITH(g, map, IN(k), .kind = MAP_RELU2);
     tensor *r = block_linear(b, "wr", token_blend(b, "mu_r", x, before), b->d_model);
+    r = block_canon(b, CANON_D, "canon_gate", r);
     r = APPLY_WITH(g, map, IN(r), .kind = MAP_SIGMOID);
     return APPLY(g, mul, IN(r, block_output(b, "wv", k)));
 }

@@ -16,6 +16,8 @@ static tensor *build(block *b, const void *settings, tensor *x) {
     const config *c = settings;
     int inner = c->inner ? (int)c->inner : (8 * b->d_model / 3 + 15) / 16 * 16;
     tensor *gate = block_linear(b, "wg", x, inner), *up = block_linear(b, "w1", x, inner);
+    gate = block_canon(b, CANON_D, "canon_gate", gate);
+    up = block_canon(b, CANON_D, "canon_up", up);
     return block_output(b, "w2", APPLY(b->g, swiglu, IN(gate, up)));
 }
 

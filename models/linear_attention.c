@@ -25,17 +25,35 @@ tensor *gated_output(block *b, int heads, tensor *o, tensor *x) {
     return block_output(b, "wo", APPLY(b->g, swiglu, IN(gate, o)));
 }
 
+static conv_config conv_of(const short_config *c) {
+    static const int kinds[] = {CONV_DEPTHWISE, CONV_DYNAMIC_LOWRANK, CONV_DYNAMIC_HEAD};
+    return (conv_config){.kind = kinds[c->kind],
+                         .width = c->width,
+                         .dilation = 1,
+                         .rank = c->rank,
+                         .head_size = c->head_size};
+}
+
+tensor *short_conv_of(block *b, const short_config *c, const char *name, tensor *x, bool bias) {
+    if (!x || !c->width) return x;
+    const conv_config taps = conv_of(c);
+    tensor *shift = NULL;
+    if (bias) {
+        char bias_name[96];
+        snprintf(bias_name, sizeof bias_name, "%s.bias", name);
+        const init start = {INIT_UNIFORM, 1 / sqrt((double)c->width)};
+        shift = block_param(b, bias_name, start, false, DIM(tensor_last(x)));
+    }
+    return APPLY(b->g, silu, IN(conv_filter(b, &taps, name, x, shift, 1)));
+}
+
 tensor *short_conv(block *b, const char *name, tensor *x, int width, bool bias) {
-    if (!x || !width) return x;
-    const int cols = tensor_last(x);
-    tensor *w =
-        block_param(b, name, (init){INIT_UNIFORM, 1 / sqrt(width)}, false, DIM(width, cols));
-    if (!bias) return APPLY(b->g, silu, IN(APPLY(b->g, conv, IN(x, w))));
-    char bias_name[96];
-    snprintf(bias_name, sizeof bias_name, "%s.bias", name);
-    tensor *shift =
-        block_param(b, bias_name, (init){INIT_UNIFORM, 1 / sqrt(width)}, false, DIM(cols));
-    return APPLY(b->g, silu, IN(APPLY(b->g, conv, IN(x, w, shift))));
+    return short_conv_of(b, &(short_config){.width = width}, name, x, bias);
+}
+
+const char *short_check(const short_config *c, long cols) {
+    const conv_config taps = conv_of(c);
+    return conv_check(&taps, "model.conv_", cols);
 }
 
 const char *heads_check(long heads, const model_config *m) {

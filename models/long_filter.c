@@ -8,38 +8,44 @@
 #include <math.h>
 #include <stdio.h>
 
-static tensor *layer(block *b, const char *name, tensor *x, int out) {
-    char bias_name[96];
+static tensor *layer(block *b, const char *name, int number, tensor *x, int out) {
+    char weight_name[96], bias_name[96];
     if (!x) return NULL;
     const init start = {INIT_UNIFORM, 1 / sqrt(tensor_last(x))};
-    snprintf(bias_name, sizeof bias_name, "%s.bias", name);
-    tensor *w = block_param(b, name, start, false, DIM(tensor_last(x), out)),
+    snprintf(weight_name, sizeof weight_name, "%s_w%d", name, number);
+    snprintf(bias_name, sizeof bias_name, "%s_w%d.bias", name, number);
+    tensor *w = block_param(b, weight_name, start, false, DIM(tensor_last(x), out)),
            *bias = block_param(b, bias_name, start, false, DIM(out));
     return APPLY(b->g, linear, IN(x, w, bias));
 }
 
-tensor *filter_implicit(block *b, const implicit_filter *f, tensor *x) {
+tensor *filter_implicit(block *b, const char *name, const implicit_filter *f, tensor *x) {
+    if (!x) return NULL;
+    char full[96];
     graph *g = b->g;
-    const int length = f->length ? f->length : b->spec->max_time;
+    const int length = f->length ? f->length : b->spec->max_time, cols = tensor_last(x);
     tensor *h = APPLY_WITH(g, features, IN(x), .heads = f->features, .steps = length);
-    tensor *freq = block_param(b, "filter_freq", (init){INIT_CONST, 1}, false, DIM(f->width));
+    snprintf(full, sizeof full, "%s_freq", name);
+    tensor *freq = block_param(b, full, (init){INIT_CONST, 1}, false, DIM(f->width));
     for (int i = 0; i < 2; i++) {
-        h = layer(b, i ? "filter_w2" : "filter_w1", h, f->width);
+        h = layer(b, name, i + 1, h, f->width);
         h = APPLY(g, headscale, IN(h, freq));
         h = APPLY_WITH(g, map, IN(h), .kind = MAP_SIN);
     }
-    h = layer(b, "filter_w3", h, b->d_model);
-    tensor *window = APPLY_WITH(g, features, IN(x), .heads = b->d_model, .steps = length,
-                                .kind = FEATURES_WINDOW);
+    h = layer(b, name, 3, h, cols);
+    tensor *window =
+        APPLY_WITH(g, features, IN(x), .heads = cols, .steps = length, .kind = FEATURES_WINDOW);
     return APPLY(g, mul, IN(h, window));
 }
 
-tensor *filter_exponential(block *b, int state, tensor *x) {
+tensor *filter_exponential(block *b, const char *name, int state, tensor *x) {
     if (!x) return NULL;
+    char full[96];
     const int cols = tensor_last(x);
-    tensor *w =
-        block_param(b, "filter_c", (init){INIT_NORMAL, 1 / sqrt(state)}, false, DIM(cols, state));
-    tensor *rate = block_formula(b, "filter_rate", time_step_start, DIM(cols, state));
+    snprintf(full, sizeof full, "%s_c", name);
+    tensor *w = block_param(b, full, (init){INIT_NORMAL, 1 / sqrt(state)}, false, DIM(cols, state));
+    snprintf(full, sizeof full, "%s_rate", name);
+    tensor *rate = block_formula(b, full, time_step_start, DIM(cols, state));
     rate = APPLY_WITH(b->g, map, IN(rate), .kind = MAP_SOFTPLUS);
     return APPLY(b->g, expfilter, IN(x, w, rate));
 }

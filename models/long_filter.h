@@ -7,10 +7,10 @@ typedef struct implicit_filter {
 } implicit_filter;
 
 /* [R,T,C], a filter per channel for x [R,B,T,C]: the network of Hyena times its window. Parameters
- * filter_w1 .. filter_w3 with biases, filter_freq. */
-tensor *filter_implicit(block *b, const implicit_filter *f, tensor *x);
-/* The same from `state` fading exponentials per channel: filter_c, filter_rate [C,N]. */
-tensor *filter_exponential(block *b, int state, tensor *x);
+ * NAME_w1 .. NAME_w3 with biases, NAME_freq. */
+tensor *filter_implicit(block *b, const char *name, const implicit_filter *f, tensor *x);
+/* The same from `state` fading exponentials per channel: NAME_c, NAME_rate [C,N]. */
+tensor *filter_exponential(block *b, const char *name, int state, tensor *x);
 
 /* Depthwise causal convolution with bias, no activation; parameters NAME [W,C] and NAME.bias. */
 tensor *plain_conv(block *b, const char *name, tensor *x, int width);

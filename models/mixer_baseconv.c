@@ -22,7 +22,7 @@ static tensor *build(block *b, const void *settings, tensor *x) {
     const implicit_filter implicit = {64, 33, 0};
     graph *g = b->g;
     tensor *y = width ? plain_conv(b, "conv", x, width)
-                      : APPLY(g, conv, IN(x, filter_implicit(b, &implicit, x)));
+                      : APPLY(g, conv, IN(x, filter_implicit(b, "filter", &implicit, x)));
     tensor *gate =
         block_matrix(b, "w", x, b->d_model, (init){INIT_NORMAL, b->spec->common.init_std});
     tensor *shift = block_param(b, "w.bias", (init){INIT_CONST, 0}, false, DIM(b->d_model));

@@ -36,7 +36,9 @@ static const field fields[] = {
 };
 
 static const char *check(const void *settings, const model_config *m) {
-    return attend_check(((const config *)settings)->heads, m);
+    const config *c = settings;
+    const char *why = attend_check(c->heads, m);
+    return why ? why : conv_check(&c->conv, "model.conv.", m->d_model);
 }
 
 /* One of the three streams: name "q", "k" or "v"; normed: q and k. */
@@ -67,8 +69,7 @@ static double state_size(const void *settings, const model_config *m, long time)
     const config *c = settings;
     const double kept = (double)(c->window && c->window < time ? c->window : time);
     const int streams = __builtin_popcount(c->conv.on);
-    return (2 * kept + streams * (double)((c->conv.width - 1) * c->conv.dilation)) *
-           (double)m->d_model;
+    return 2 * kept * (double)m->d_model + streams * conv_state_size(&c->conv, m->d_model, time);
 }
 
 MIXER(cat) = {

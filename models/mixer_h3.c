@@ -25,7 +25,7 @@ static tensor *build(block *b, const void *settings, tensor *x) {
     tensor *q = block_linear(b, "wq", x, b->d_model), *k = block_linear(b, "wk", x, b->d_model),
            *v = block_linear(b, "wv", x, b->d_model);
     tensor *u = APPLY(g, mul, IN(plain_conv(b, "conv_k", k, (int)c->width), v));
-    tensor *y = APPLY(g, conv, IN(u, filter_exponential(b, (int)c->state, u)));
+    tensor *y = APPLY(g, conv, IN(u, filter_exponential(b, "filter", (int)c->state, u)));
     tensor *skip = block_param(b, "d", (init){INIT_NORMAL, 1}, false, DIM(b->d_model));
     y = APPLY(g, add, IN(y, APPLY(g, headscale, IN(u, skip))));
     return block_output(b, "wo", APPLY(g, mul, IN(q, y)));

@@ -46,7 +46,7 @@ static tensor *build(block *b, const void *settings, tensor *x) {
            *v = stream(b, "wv", "conv_v", x, width);
     tensor *u = APPLY(g, mul, IN(v, x1));
     const implicit_filter f = {(int)c->order, (int)c->features, (int)c->length};
-    tensor *y = APPLY(g, conv, IN(u, filter_implicit(b, &f, u)));
+    tensor *y = APPLY(g, conv, IN(u, filter_implicit(b, "filter", &f, u)));
     tensor *skip = block_param(b, "d", (init){INIT_NORMAL, 1}, false, DIM(b->d_model));
     y = APPLY(g, add, IN(y, APPLY(g, headscale, IN(u, skip))));
     return block_output(b, "wo", APPLY(g, mul, IN(y, x0)));

@@ -15,7 +15,8 @@
 #include <stdio.h>
 
 typedef struct config {
-    long expand, state, head_dim, width;
+    long expand, state, head_dim;
+    short_config conv;
 } config;
 
 static const field fields[] = {
@@ -25,8 +26,7 @@ static const field fields[] = {
      .help = "rows of the state of a head"},
     {"head_dim", FIELD_INT, offsetof(config, head_dim), "0", 0, 1024,
      .help = "channels of a head; 0: 64, or all where there are fewer"},
-    {"conv_width", FIELD_INT, offsetof(config, width), "4", 0, 64,
-     .help = "taps of the convolution before the state, 0: none"},
+    SHORT_FIELDS(config, conv),
 };
 
 static long dim_of(const config *c, long inner) {
@@ -38,7 +38,8 @@ static const char *check(const void *settings, const model_config *m) {
     static _Thread_local char text[160];
     const config *c = settings;
     const long inner = c->expand * m->d_model, dim = dim_of(c, inner);
-    if (inner % dim == 0) return NULL;
+    if (short_check(&c->conv, inner)) return short_check(&c->conv, inner);
+    if (inner % dim == 0) return short_check(&c->conv, c->state);
     snprintf(text, sizeof text,
              "model.head_dim: %ld does not divide the inner width, expand x d_model = %ld", dim,
              inner);
@@ -49,7 +50,7 @@ static const char *check(const void *settings, const model_config *m) {
 static tensor *stream(block *b, const config *c, const char *weight, const char *conv, tensor *x,
                       int cols) {
     tensor *y = block_matrix(b, weight, x, cols, (init){INIT_NORMAL, b->spec->common.init_std});
-    if (c->width) return short_conv(b, conv, y, (int)c->width, true);
+    if (c->conv.width) return short_conv_of(b, &c->conv, conv, y, true);
     return APPLY(b->g, silu, IN(y));
 }
 
@@ -82,7 +83,7 @@ static double state_size(const void *settings, const model_config *m, long time)
     const config *c = settings;
     (void)time;
     const double inner = (double)(c->expand * m->d_model), state = (double)c->state;
-    return inner * state + (c->width ? (inner + 2 * state) * (double)(c->width - 1) : 0);
+    return inner * state + (c->conv.width ? (inner + 2 * state) * (double)(c->conv.width - 1) : 0);
 }
 
 MIXER(mamba2) = {

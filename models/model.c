@@ -2,6 +2,7 @@
 #include "model.h"
 
 #include "block.h"
+#include "conv.h"
 #include "kernels/core/op.h"
 
 #include <stdio.h>
@@ -32,6 +33,15 @@ static const field fields[] = {
      .help = "dropout rate after mixer and ffn"},
     {"embed_dropout", FIELD_REAL, AT(embed_dropout), "0", 0, 0.95, .per_run = true,
      .help = "dropout rate after the embedding"},
+    {"canon", FIELD_SET, AT(canon), "[]", .choices = "a|b|c|d",
+     .help = "Canon layers: residual convolutions of the normed input of the mixer (a) and of the "
+             "ffn (c), of q, k and v (b), of the inner layers of the ffn (d)"},
+    {"canon_width", FIELD_INT, AT(canon_width), "4", 1, 64, .help = "taps of Canon layers"},
+    {"canon_init", FIELD_CHOICE, AT(canon_init), "zero", .choices = CONV_INITS,
+     .help = "start of Canon taps; at zero, a model starts as the one without them"},
+    {"after_linear", FIELD_CHOICE, AT(after_linear), "none", .choices = "none|" CONV_KINDS,
+     .help = "convolution after every linear layer of mixers and ffns, of this conv.kind"},
+    CONV_SHAPE_FIELDS("linear_conv.", model_config, linear_conv, "true"),
 };
 const field_table model_fields = FIELD_TABLE(fields);
 
@@ -85,10 +95,11 @@ static tensor *residual(block *b, const char *part, tensor *x) {
     char name[64];
     b->part = part;
     snprintf(name, sizeof name, "layer.%d.%s.norm", b->layer, part);
-    tensor *h = normalise(b->g, &spec->common, name, x);
+    tensor *h = b->input = normalise(b->g, &spec->common, name, x);
     const chosen_mixer *m = model_layer(spec, b->layer);
-    h = part[0] == 'm' ? m->mixer->build(b, m->config, h)
-                       : spec->ffn->build(b, spec->ffn_config, h);
+    const bool mixes = part[0] == 'm';
+    h = block_canon(b, mixes ? CANON_A : CANON_C, "canon", h);
+    h = mixes ? m->mixer->build(b, m->config, h) : spec->ffn->build(b, spec->ffn_config, h);
     return APPLY(b->g, add, IN(x, block_dropout(b, h, 15)));
 }
 
@@ -125,11 +136,25 @@ status model_build(model *out, arena *a, const backend *device, const model_spec
     const init normal = {INIT_NORMAL, c->init_std};
     tensor *table = graph_param(g, "embed", normal, true, DIM(runs, spec->vocab, cols));
     tensor *x = embed(out, spec, table);
-    block b = {g, spec, runs, batch, time, cols, 0, "", out->rate, out->key, out->tick};
+    block b = {.g = g,
+               .spec = spec,
+               .runs = runs,
+               .batch = batch,
+               .time = time,
+               .d_model = cols,
+               .rate = out->rate,
+               .key = out->key,
+               .tick = out->tick};
     for (b.layer = 0; b.layer < c->layers; b.layer++) {
         x = residual(&b, "mixer", x);
         if (spec->ffn->build) x = residual(&b, "ffn", x);
     }
+    out->state_size = b.state_size;
+    if (c->canon & ~b.canon)
+        block_refuse(&b, "model.canon: %s.",
+                     c->canon & ~b.canon & CANON_B
+                         ? "place b needs a mixer with queries, keys and values, as attention"
+                         : "places c and d need a feed-forward part; set model.ffn");
     x = normalise(g, c, "head.norm", x);
     tensor *w =
         c->tie_head ? table : graph_param(g, "head", normal, true, DIM(runs, spec->vocab, cols));
@@ -145,13 +170,23 @@ status model_build(model *out, arena *a, const backend *device, const model_spec
     return STATUS_OK;
 }
 
+const char *model_check(const model_spec *spec) {
+    conv_config c = spec->common.linear_conv;
+    c.kind = spec->common.after_linear - 1;
+    if (spec->common.canon & (CANON_C | CANON_D) && !spec->ffn->build)
+        return "model.canon: places c and d need a feed-forward part; set model.ffn";
+    return spec->common.after_linear ? conv_check(&c, "model.linear_conv.", spec->common.d_model)
+                                     : NULL;
+}
+
 status model_measure(model_cost *out, const model_spec *spec, int time, error *e) {
     arena *a = arena_new();
     model m;
     status s = model_build(&m, a, backend_at(0), spec, 1, 1, time, false, HEAD_LOSS, e);
     if (s == STATUS_OK) {
         *out = (model_cost){.params = (long)m.g->param_n,
-                            .flops_per_token = 3 * graph_flops(m.g) / time};
+                            .flops_per_token = 3 * graph_flops(m.g) / time,
+                            .state_size = m.state_size};
         for (int i = 0; i < spec->common.layers; i++) {
             const chosen_mixer *l = model_layer(spec, i);
             if (l->mixer->state_size)

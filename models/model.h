@@ -5,6 +5,7 @@
  * A mixer is one file, mixer_NAME.c: settings struct, field table, build(), MIXER(...). An ffn is
  * the same with ffn_NAME.c. Nothing else in the tree names them. Tensor names: models/README.md. */
 #pragma once
+#include "conv_config.h"
 #include "kernels/core/backend.h"
 #include "kernels/core/field.h"
 #include "kernels/core/graph.h"
@@ -20,6 +21,11 @@ typedef enum position_kind {
     POSITION_ALIBI
 } position_kind;
 
+/* Places of Canon layers (Allen-Zhu 2025), short residual convolutions: after the norm of the
+ * mixer, on its q, k and v, after the norm of the ffn, on the gate and the inner layer of the ffn.
+ */
+typedef enum canon_place { CANON_A = 1, CANON_B = 2, CANON_C = 4, CANON_D = 8 } canon_place;
+
 /* Section "model": what every mixer shares. */
 typedef struct model_config {
     long layers, d_model;
@@ -28,6 +34,11 @@ typedef struct model_config {
     int norm, position;
     bool bias, tie_head, init_residual;
     double dropout, embed_dropout, init_std, init_scale;
+    unsigned canon; /* of enum canon_place */
+    long canon_width;
+    int canon_init;
+    int after_linear; /* 0: none, else 1 + the kind of linear_conv */
+    conv_config linear_conv;
 } model_config;
 extern const field_table model_fields;
 
@@ -92,6 +103,7 @@ typedef struct model {
     tensor *rate, *embed_rate; /* [R] dropout */
     tensor *key;               /* int [R,2] dropout key */
     tensor *tick;              /* int [3] step, first example, training */
+    double state_size;         /* kept while decoding by convolutions outside mixers */
 } model;
 
 /* Builds (does not plan) a tape for R runs, B sequences of T tokens. dropout: some run has a rate >
@@ -106,4 +118,6 @@ typedef struct model_cost {
     double flops_per_token; /* forward and backward (3 x forward) at this T */
 } model_cost;
 const chosen_mixer *model_layer(const model_spec *spec, int layer);
+/* Shared settings that cannot work: half a sentence that begins with the setting, or NULL. */
+const char *model_check(const model_spec *spec);
 status model_measure(model_cost *out, const model_spec *spec, int time, error *e);

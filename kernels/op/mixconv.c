@@ -40,6 +40,9 @@ static const op_case cases[] = {
     {.in = {{3, {2, 17, 12}}, {3, {2, 4, 4}}}, .arg = {.dilation = 3}},
     {.in = {{3, {1, 33, 129}}, {3, {2, 3, 3}}}},
     {.in = {{3, {1, 3, 33}}, {3, {5, 1, 1}}}}, /* width > time */
+    /* on a GPU: a tile of heads and one more, more weights than are held at once, two slabs */
+    {.in = {{3, {1, 5, 9}}, {3, {2, 9, 9}}}},
+    {.in = {{3, {2, 33, 10}}, {3, {2, 2, 2}}}},
 };
 
 const op K(op_mixconv) = {

@@ -44,6 +44,9 @@ static const op_case cases[] = {
     {.in = {{3, {2, 17, 12}}, {3, {2, 17, 12}}}, .arg = {.heads = 3, .dilation = 2}},
     {.in = {{3, {1, 33, 129}}, {3, {1, 33, 4}}}, .arg = {.heads = 1}},
     {.in = {{3, {1, 3, 33}}, {3, {1, 3, 165}}}, .arg = {.heads = 33}}, /* width > time */
+    /* groups of several vectors, and more channels than the lanes of a GPU take at once */
+    {.in = {{3, {2, 9, 24}}, {3, {2, 9, 6}}}, .arg = {.heads = 2, .dilation = 3}},
+    {.in = {{3, {1, 5, 136}}, {3, {1, 5, 3}}}},
 };
 
 const op K(op_tokenconv) = {
