@@ -9,6 +9,7 @@ struct block {
     int layer;
     const char *part;          /* "mixer" or "ffn" */
     tensor *rate, *key, *tick; /* dropout inputs, NULL: no dropout in this tape */
+    tensor *fine, *coarse;     /* the last input of a bit158 layer, and it in 8 bits */
 };
 
 /* Parameter "layer.L.PART.NAME". Dimensions without the leading run axis. */
@@ -18,6 +19,14 @@ tensor *block_param(block *b, const char *name, init start, bool decay, int rank
 tensor *block_formula(block *b, const char *name,
                       double (*formula)(struct rng *draw, const tensor *t, size_t j), int rank,
                       const int *dim);
+
+/* Standard deviation of weights that lead back into the residual stream. */
+double block_output_std(const block *b);
+
+/* What a layer multiplies, by model.linear: x and w themselves, or x in 8 bits per token and w in
+ * three values per matrix (BitNet b1.58; gradients pass straight through). */
+tensor *block_left(block *b, tensor *x);
+tensor *block_right(block *b, tensor *w);
 
 /* x [R,..,in] -> [R,..,out] with a start of one's own, no bias. */
 tensor *block_matrix(block *b, const char *name, tensor *x, int out, init start);

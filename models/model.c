@@ -20,6 +20,8 @@ static const field fields[] = {
     {"position", FIELD_CHOICE, AT(position), "none",
      .choices = "none|rope|learned|sinusoidal|alibi",
      .help = "how positions enter; rope and alibi act inside attention only"},
+    {"linear", FIELD_CHOICE, AT(linear), "plain", .choices = "plain|bit158",
+     .help = "linear layers of mixers and ffns; bit158: ternary weights, 8-bit inputs"},
     {"bias", FIELD_BOOL, AT(bias), "false", .help = "biases in linear layers"},
     {"tie_head", FIELD_BOOL, AT(tie_head), "true", .help = "output head = embedding table"},
     {"init_residual", FIELD_BOOL, AT(init_residual), "true",
@@ -125,7 +127,16 @@ status model_build(model *out, arena *a, const backend *device, const model_spec
     const init normal = {INIT_NORMAL, c->init_std};
     tensor *table = graph_param(g, "embed", normal, true, DIM(runs, spec->vocab, cols));
     tensor *x = embed(out, spec, table);
-    block b = {g, spec, runs, batch, time, cols, 0, "", out->rate, out->key, out->tick};
+    block b = {.g = g,
+               .spec = spec,
+               .runs = runs,
+               .batch = batch,
+               .time = time,
+               .d_model = cols,
+               .part = "",
+               .rate = out->rate,
+               .key = out->key,
+               .tick = out->tick};
     for (b.layer = 0; b.layer < c->layers; b.layer++) {
         x = residual(&b, "mixer", x);
         if (spec->ffn->build) x = residual(&b, "ffn", x);

@@ -12,6 +12,7 @@
 enum { MODEL_MAX_LAYERS = 256 };
 
 typedef enum norm_kind { NORM_RMS, NORM_LAYER } norm_kind;
+typedef enum linear_kind { LINEAR_PLAIN, LINEAR_BIT158 } linear_kind;
 typedef enum position_kind {
     POSITION_NONE,
     POSITION_ROPE,
@@ -26,6 +27,7 @@ typedef struct model_config {
     const char *mixer, *ffn; /* selectors, checked against the registries */
     text_list mixers;        /* takes the place of `mixer`: layer L has number L mod n */
     int norm, position;
+    int linear;
     bool bias, tie_head, init_residual;
     double dropout, embed_dropout, init_std, init_scale;
 } model_config;
@@ -50,6 +52,7 @@ typedef struct ffn {
     const char *name, *summary;
     field_table fields;
     size_t config_size;
+    const char *(*check)(const void *config, const model_config *model); /* as of a mixer */
     tensor *(*build)(block *b, const void *config, tensor *x);
 } ffn;
 
@@ -76,6 +79,7 @@ typedef struct model_spec {
     const void *ffn_config;
     int vocab;    /* V */
     int max_time; /* longest T ever evaluated: rows of a learned position table */
+    int batch;    /* sequences of a whole training batch, over which losses per sequence average */
 } model_spec;
 
 typedef enum head_mode { HEAD_LOSS, HEAD_LOGITS } head_mode;
