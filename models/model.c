@@ -156,19 +156,48 @@ status model_build(model *out, arena *a, const backend *device, const model_spec
     return STATUS_OK;
 }
 
+static model_cost cost_of(const graph *g, int time) {
+    const double forward = graph_flops(g) / time;
+    return (model_cost){.params = (long)g->param_n,
+                        .forward_flops_per_token = forward,
+                        .flops_per_token = 3 * forward};
+}
+
+static double state_of(const model_spec *spec, int layer) {
+    const chosen_mixer *m = model_layer(spec, layer);
+    if (!m->mixer->state_size) return 0;
+    return m->mixer->state_size(m->config, &spec->common, spec->max_time);
+}
+
 status model_measure(model_cost *out, const model_spec *spec, int time, error *e) {
     arena *a = arena_new();
     model m;
     status s = model_build(&m, a, backend_at(0), spec, 1, 1, time, false, HEAD_LOSS, e);
     if (s == STATUS_OK) {
-        *out = (model_cost){.params = (long)m.g->param_n,
-                            .flops_per_token = 3 * graph_flops(m.g) / time};
-        for (int i = 0; i < spec->common.layers; i++) {
-            const chosen_mixer *l = model_layer(spec, i);
-            if (l->mixer->state_size)
-                out->state_size += l->mixer->state_size(l->config, &spec->common, spec->max_time);
-        }
+        *out = cost_of(m.g, time);
+        for (int i = 0; i < spec->common.layers; i++) out->state_size += state_of(spec, i);
     }
+    arena_free(a);
+    return s;
+}
+
+status model_measure_mixer(model_cost *out, const model_spec *spec, int time, error *e) {
+    arena *a = arena_new();
+    graph *g = graph_new(a, backend_at(0), 1);
+    const int cols = (int)spec->common.d_model;
+    block b = {.g = g,
+               .spec = spec,
+               .runs = 1,
+               .batch = 1,
+               .time = time,
+               .d_model = cols,
+               .part = "mixer"};
+    const chosen_mixer *m = model_layer(spec, 0);
+    m->mixer->build(&b, m->config, graph_input(g, TENSOR_REAL, "x", DIM(1, 1, time, cols)));
+    status s = g->error.code;
+    if (s) error_set(e, s, "%s", g->error.text);
+    if (!s) *out = cost_of(g, time);
+    if (!s) out->state_size = state_of(spec, 0);
     arena_free(a);
     return s;
 }

@@ -106,8 +106,10 @@ status model_build(model *out, arena *a, const backend *b, const model_spec *spe
 /* What a table says about a model of one run: parameters, state, cost. */
 typedef struct model_cost {
     long params;
-    double state_size;      /* numbers per sequence after spec->max_time tokens, all layers */
-    double flops_per_token; /* forward and backward (3 x forward) at this T */
+    double state_size; /* numbers per sequence after spec->max_time tokens, all layers */
+    double forward_flops_per_token, flops_per_token; /* at this T; with backward: 3 x forward */
 } model_cost;
 const chosen_mixer *model_layer(const model_spec *spec, int layer);
 status model_measure(model_cost *out, const model_spec *spec, int time, error *e);
+/* Of the mixer of layer 0 alone, without norm and residual. */
+status model_measure_mixer(model_cost *out, const model_spec *spec, int time, error *e);
