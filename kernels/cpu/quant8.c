@@ -6,7 +6,7 @@ void K(quant8_fwd)(real *y, const real *x, long rows, int cols, double eps) {
     for (long i = 0; i < rows; i++) {
         const real *from = x + i * cols;
         real *to = y + i * cols, most = 0;
-        for (long c = 0; c < cols; c++) {
+        SIMD_MAX(most) for (long c = 0; c < cols; c++) {
             const real v = from[c] < 0 ? -from[c] : from[c];
             most = v > most ? v : most;
         }
