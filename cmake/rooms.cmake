@@ -22,17 +22,25 @@ if(COVERAGE)
 endif()
 target_link_libraries(flags INTERFACE m Threads::Threads)
 
-# registry(ROOM KIND): ROOM/KIND_*.c -> gen/KIND.def with one line KIND_ENTRY(name) per file.
-function(registry room kind)
-    file(GLOB files CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR}/${room}
-        ${CMAKE_SOURCE_DIR}/${room}/${kind}_*.c)
-    list(SORT files)
+# registry_of(GEN KIND FOLDER...): FOLDER/KIND_*.c -> GEN/KIND.def with one line ENTRY(name) per file.
+function(registry_of gen kind)
+    set(names "")
+    foreach(folder ${ARGN})
+        file(GLOB files CONFIGURE_DEPENDS RELATIVE ${folder} ${folder}/${kind}_*.c)
+        list(APPEND names ${files})
+    endforeach()
+    list(SORT names)
     set(text "")
-    foreach(file ${files})
+    foreach(file ${names})
         string(REGEX REPLACE "^${kind}_(.*)\\.c$" "\\1" name ${file})
         string(APPEND text "ENTRY(${name})\n")
     endforeach()
-    file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/gen/${kind}.def CONTENT "${text}" @ONLY)
+    file(CONFIGURE OUTPUT ${gen}/${kind}.def CONTENT "${text}" @ONLY)
+endfunction()
+
+# registry(ROOM KIND): the same for one room.
+function(registry room kind)
+    registry_of(${CMAKE_BINARY_DIR}/gen ${kind} ${CMAKE_SOURCE_DIR}/${room})
 endfunction()
 
 # room(NAME LIBRARY...): NAME/*.c but main.c -> library NAME; NAME/test/X_test.c -> test X.

@@ -81,6 +81,8 @@ static const char *check(const config *c, arena *a, const char **key) {
         const chosen_mixer *m = &j.model.pattern[i];
         if (m->mixer->check) sentence = m->mixer->check(m->config, &j.model.common);
     }
+    if (!sentence && j.model.ffn->check)
+        sentence = j.model.ffn->check(j.model.ffn_config, &j.model.common);
     error e = {0};
     if (!sentence && j.train.epochs > 0 && !j.train.examples && strcmp(j.task->name, "lm"))
         sentence = "train.epochs: needs a finite training set; set train.examples as well";
@@ -149,6 +151,7 @@ void job_bind(job *out, arena *a, const config *const *cell, int n) {
     CHECK(out->task && out->model.ffn);
     out->task_config =
         bind_option(a, first, "task", out->task->name, &out->task->fields, out->task->config_size);
+    out->model.batch = (int)out->train.batch;
     bind_mixers(&out->model, a, first);
     out->model.ffn_config = bind_option(a, first, "model", out->model.ffn->name,
                                         &out->model.ffn->fields, out->model.ffn->config_size);

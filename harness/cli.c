@@ -24,7 +24,8 @@ const command commands[] = {
     {"bench", "", "speed of training steps of the reference models", command_bench},
     {"rebuild", "", "make the database again from the journals", command_rebuild},
     {"doctor", "", "what this machine and this build can do", command_doctor},
-    {"help", "[COMMAND | config | mixers | mixer NAME | tasks | task NAME | recipes]",
+    {"help",
+     "[COMMAND | config | mixers [KEY=VALUE ...] | mixer NAME | tasks | task NAME | recipes]",
      "this text, or one about a topic", command_help},
 };
 const int n_commands = sizeof commands / sizeof *commands;

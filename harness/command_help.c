@@ -1,6 +1,7 @@
 /* command_help.c - mixgrid help and doctor. */
 #include "catalog.h"
 #include "cli.h"
+#include "mixer_table.h"
 #include "suggest.h"
 
 #include "version.h"
@@ -60,9 +61,7 @@ status command_help(int argc, char **argv, error *e) {
     } else if (!strcmp(topic, "config")) {
         print_config_help();
     } else if (!strcmp(topic, "mixers") || (!strcmp(topic, "mixer") && !name)) {
-        for (int i = 0; i < n_mixers; i++)
-            printf("%-12s %s (%s)\n", mixers[i]->name, mixers[i]->summary, mixers[i]->source);
-        for (int i = 0; i < n_ffns; i++) printf("ffn %-8s %s\n", ffns[i]->name, ffns[i]->summary);
+        return command_mixers(argc - 1, argv + 1, e);
     } else if (!strcmp(topic, "tasks") || (!strcmp(topic, "task") && !name)) {
         for (int i = 0; i < n_tasks; i++)
             printf("%-16s %s (%s)\n", tasks[i]->name, tasks[i]->summary, tasks[i]->source);
@@ -78,7 +77,8 @@ status command_help(int argc, char **argv, error *e) {
         return help_task(name, e);
     } else {
         return error_set(e, STATUS_USAGE,
-                         "there is no help on %s; topics: a command, config, mixers, mixer NAME, "
+                         "there is no help on %s; topics: a command, config, mixers [KEY=VALUE "
+                         "...], mixer NAME, "
                          "tasks, task NAME, recipes.",
                          topic);
     }

@@ -81,6 +81,7 @@ static status find_vocab(probe *p, const stored_file *weights, error *e) {
                          MAX_VOCAB);
     p->spec.vocab = (int)vocab;
     p->spec.max_time = p->time;
+    p->spec.batch = p->batch;
     return STATUS_OK;
 }
 

@@ -154,8 +154,9 @@ static status begin_attempts(worker *w, error *e) {
         journal_attempt(w->journal[r], j->run[r].run_id, j->run[r].config_json,
                         w->options->environment_json, w->options->attempt[r],
                         w->cursor[r].step ? w->cursor[r].step : -1, clock_unix_s());
-        journal_model(w->journal[r], cost.params, cost.state_size, cost.flops_per_token,
-                      (double)bytes);
+        journal_model(w->journal[r],
+                      &(model_facts){cost.params, cost.state_size, cost.forward_flops_per_token,
+                                     cost.flops_per_token, (double)bytes});
     }
     return STATUS_OK;
 }

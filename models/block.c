@@ -35,20 +35,44 @@ tensor *block_formula(block *b, const char *name,
     return t;
 }
 
+double block_output_std(const block *b) {
+    const model_config *m = &b->spec->common;
+    return m->init_std / (m->init_residual ? sqrt(2.0 * (double)m->layers) : 1);
+}
+
+/* Projections of one stream (queries, keys, values) share its copy in 8 bits. */
+tensor *block_left(block *b, tensor *x) {
+    if (b->spec->common.linear == LINEAR_PLAIN || !x) return x;
+    if (x != b->fine) {
+        b->coarse = APPLY(b->g, quant8, IN(x));
+        b->fine = x;
+    }
+    return b->coarse;
+}
+
+tensor *block_right(block *b, tensor *w) {
+    return b->spec->common.linear == LINEAR_PLAIN ? w : APPLY(b->g, ternary, IN(w));
+}
+
+static tensor *times(block *b, tensor *x, tensor *w) {
+    return APPLY(b->g, linear, IN(block_left(b, x), block_right(b, w)));
+}
+
 tensor *block_matrix(block *b, const char *name, tensor *x, int out, init start) {
     if (!x) return NULL;
     tensor *w = block_param(b, name, start, true, DIM(tensor_last(x), out));
-    return block_after_linear(b, name, APPLY(b->g, linear, IN(x, w)));
+    return block_after_linear(b, name, times(b, x, w));
 }
 
 static tensor *project(block *b, const char *name, tensor *x, int out, double std) {
     if (!x) return NULL;
     tensor *w = block_param(b, name, (init){INIT_NORMAL, std}, true, DIM(tensor_last(x), out));
-    if (!b->spec->common.bias) return block_after_linear(b, name, APPLY(b->g, linear, IN(x, w)));
+    if (!b->spec->common.bias) return block_after_linear(b, name, times(b, x, w));
     char bias_name[96];
     snprintf(bias_name, sizeof bias_name, "%s.bias", name);
     tensor *bias = block_param(b, bias_name, (init){INIT_CONST, 0}, false, DIM(out));
-    return block_after_linear(b, name, APPLY(b->g, linear, IN(x, w, bias)));
+    return block_after_linear(b, name,
+                              APPLY(b->g, linear, IN(block_left(b, x), block_right(b, w), bias)));
 }
 
 tensor *block_linear(block *b, const char *name, tensor *x, int out) {
@@ -56,9 +80,7 @@ tensor *block_linear(block *b, const char *name, tensor *x, int out) {
 }
 
 tensor *block_output(block *b, const char *name, tensor *x) {
-    const model_config *m = &b->spec->common;
-    double shrink = m->init_residual ? sqrt(2.0 * (double)m->layers) : 1;
-    return project(b, name, x, b->d_model, m->init_std / shrink);
+    return project(b, name, x, b->d_model, block_output_std(b));
 }
 
 static tensor *extra_conv(block *b, const conv_config *c, const char *name, tensor *x) {

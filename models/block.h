@@ -12,6 +12,7 @@ struct block {
     tensor *input;             /* of this part: norm(x) [R,B,T,C], what dynamic taps are made of */
     unsigned canon;            /* places of Canon layers that were found in this model */
     double state_size;         /* numbers that convolutions outside mixers keep while decoding */
+    tensor *fine, *coarse;     /* the last input of a bit158 layer, and it in 8 bits */
 };
 
 /* NULL, and the sentence becomes the error of the model. */
@@ -24,6 +25,14 @@ tensor *block_param(block *b, const char *name, init start, bool decay, int rank
 tensor *block_formula(block *b, const char *name,
                       double (*formula)(struct rng *draw, const tensor *t, size_t j), int rank,
                       const int *dim);
+
+/* Standard deviation of weights that lead back into the residual stream. */
+double block_output_std(const block *b);
+
+/* What a layer multiplies, by model.linear: x and w themselves, or x in 8 bits per token and w in
+ * three values per matrix (BitNet b1.58; gradients pass straight through). */
+tensor *block_left(block *b, tensor *x);
+tensor *block_right(block *b, tensor *w);
 
 /* x [R,..,in] -> [R,..,out] with a start of one's own, no bias. */
 tensor *block_matrix(block *b, const char *name, tensor *x, int out, init start);

@@ -21,6 +21,8 @@ static const field fields[] = {
     {"position", FIELD_CHOICE, AT(position), "none",
      .choices = "none|rope|learned|sinusoidal|alibi",
      .help = "how positions enter; rope and alibi act inside attention only"},
+    {"linear", FIELD_CHOICE, AT(linear), "plain", .choices = "plain|bit158",
+     .help = "linear layers of mixers and ffns; bit158: ternary weights, 8-bit inputs"},
     {"bias", FIELD_BOOL, AT(bias), "false", .help = "biases in linear layers"},
     {"tie_head", FIELD_BOOL, AT(tie_head), "true", .help = "output head = embedding table"},
     {"init_residual", FIELD_BOOL, AT(init_residual), "true",
@@ -142,6 +144,7 @@ status model_build(model *out, arena *a, const backend *device, const model_spec
                .batch = batch,
                .time = time,
                .d_model = cols,
+               .part = "",
                .rate = out->rate,
                .key = out->key,
                .tick = out->tick};
@@ -179,20 +182,49 @@ const char *model_check(const model_spec *spec) {
                                      : NULL;
 }
 
+static model_cost cost_of(const graph *g, int time) {
+    const double forward = graph_flops(g) / time;
+    return (model_cost){.params = (long)g->param_n,
+                        .forward_flops_per_token = forward,
+                        .flops_per_token = 3 * forward};
+}
+
+static double state_of(const model_spec *spec, int layer) {
+    const chosen_mixer *m = model_layer(spec, layer);
+    if (!m->mixer->state_size) return 0;
+    return m->mixer->state_size(m->config, &spec->common, spec->max_time);
+}
+
 status model_measure(model_cost *out, const model_spec *spec, int time, error *e) {
     arena *a = arena_new();
     model m;
     status s = model_build(&m, a, backend_at(0), spec, 1, 1, time, false, HEAD_LOSS, e);
     if (s == STATUS_OK) {
-        *out = (model_cost){.params = (long)m.g->param_n,
-                            .flops_per_token = 3 * graph_flops(m.g) / time,
-                            .state_size = m.state_size};
-        for (int i = 0; i < spec->common.layers; i++) {
-            const chosen_mixer *l = model_layer(spec, i);
-            if (l->mixer->state_size)
-                out->state_size += l->mixer->state_size(l->config, &spec->common, spec->max_time);
-        }
+        *out = cost_of(m.g, time);
+        out->state_size = m.state_size;
+        for (int i = 0; i < spec->common.layers; i++) out->state_size += state_of(spec, i);
     }
+    arena_free(a);
+    return s;
+}
+
+status model_measure_mixer(model_cost *out, const model_spec *spec, int time, error *e) {
+    arena *a = arena_new();
+    graph *g = graph_new(a, backend_at(0), 1);
+    const int cols = (int)spec->common.d_model;
+    block b = {.g = g,
+               .spec = spec,
+               .runs = 1,
+               .batch = 1,
+               .time = time,
+               .d_model = cols,
+               .part = "mixer"};
+    const chosen_mixer *m = model_layer(spec, 0);
+    m->mixer->build(&b, m->config, graph_input(g, TENSOR_REAL, "x", DIM(1, 1, time, cols)));
+    status s = g->error.code;
+    if (s) error_set(e, s, "%s", g->error.text);
+    if (!s) *out = cost_of(g, time);
+    if (!s) out->state_size = state_of(spec, 0);
     arena_free(a);
     return s;
 }

@@ -13,6 +13,7 @@
 enum { MODEL_MAX_LAYERS = 256 };
 
 typedef enum norm_kind { NORM_RMS, NORM_LAYER } norm_kind;
+typedef enum linear_kind { LINEAR_PLAIN, LINEAR_BIT158 } linear_kind;
 typedef enum position_kind {
     POSITION_NONE,
     POSITION_ROPE,
@@ -32,6 +33,7 @@ typedef struct model_config {
     const char *mixer, *ffn; /* selectors, checked against the registries */
     text_list mixers;        /* takes the place of `mixer`: layer L has number L mod n */
     int norm, position;
+    int linear;
     bool bias, tie_head, init_residual;
     double dropout, embed_dropout, init_std, init_scale;
     unsigned canon; /* of enum canon_place */
@@ -61,6 +63,7 @@ typedef struct ffn {
     const char *name, *summary;
     field_table fields;
     size_t config_size;
+    const char *(*check)(const void *config, const model_config *model); /* as of a mixer */
     tensor *(*build)(block *b, const void *config, tensor *x);
 } ffn;
 
@@ -87,6 +90,7 @@ typedef struct model_spec {
     const void *ffn_config;
     int vocab;    /* V */
     int max_time; /* longest T ever evaluated: rows of a learned position table */
+    int batch;    /* sequences of a whole training batch, over which losses per sequence average */
 } model_spec;
 
 typedef enum head_mode { HEAD_LOSS, HEAD_LOGITS } head_mode;
@@ -114,10 +118,12 @@ status model_build(model *out, arena *a, const backend *b, const model_spec *spe
 /* What a table says about a model of one run: parameters, state, cost. */
 typedef struct model_cost {
     long params;
-    double state_size;      /* numbers per sequence after spec->max_time tokens, all layers */
-    double flops_per_token; /* forward and backward (3 x forward) at this T */
+    double state_size; /* numbers per sequence after spec->max_time tokens, all layers */
+    double forward_flops_per_token, flops_per_token; /* at this T; with backward: 3 x forward */
 } model_cost;
 const chosen_mixer *model_layer(const model_spec *spec, int layer);
 /* Shared settings that cannot work: half a sentence that begins with the setting, or NULL. */
 const char *model_check(const model_spec *spec);
 status model_measure(model_cost *out, const model_spec *spec, int time, error *e);
+/* Of the mixer of layer 0 alone, without norm and residual. */
+status model_measure_mixer(model_cost *out, const model_spec *spec, int time, error *e);

@@ -296,8 +296,8 @@ static void compose_checklist(document *d, const choice *c) {
     list_params(&l, r);
     list_fact(&l, r, "State size", offsetof(record_run, state_size), " numbers per sequence",
               text_count);
-    list_fact(&l, r, "Compute per token, forward", offsetof(record_run, flops_per_token), " FLOP",
-              text_count);
+    list_fact(&l, r, "Compute per token, forward and backward",
+              offsetof(record_run, flops_per_token), " FLOP", text_count);
     list_fact(&l, r, "Planned memory", offsetof(record_run, mem_bytes), "B", text_count);
     list_fact(&l, r, "Training time per run", offsetof(record_run, wall_s), "", text_duration);
     line_add(&l, arena_printf(a,

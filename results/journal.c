@@ -191,13 +191,13 @@ void journal_attempt(journal *j, const char *run_id, const char *config_json,
     line_end(j);
 }
 
-void journal_model(journal *j, long params, double state_size, double flops_per_token,
-                   double mem_bytes) {
+void journal_model(journal *j, const model_facts *m) {
     jsontext *t = line_begin(j, "model");
-    put_long(t, "params", params);
-    put_real(t, "state_size", state_size);
-    put_real(t, "flops_per_token", flops_per_token);
-    put_real(t, "mem_bytes", mem_bytes);
+    put_long(t, "params", m->params);
+    put_real(t, "state_size", m->state_size);
+    put_real(t, "forward_flops_per_token", m->forward_flops_per_token);
+    put_real(t, "flops_per_token", m->flops_per_token);
+    put_real(t, "mem_bytes", m->mem_bytes);
     line_end(j);
 }
 

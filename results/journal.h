@@ -43,8 +43,13 @@ void journal_attempt(journal *j, const char *run_id, const char *config_json,
                      const char *environment_json, long attempt, long resumed_from,
                      double start_unix_s);
 /* Facts known once the model is built. */
-void journal_model(journal *j, long params, double state_size, double flops_per_token,
-                   double mem_bytes);
+typedef struct model_facts {
+    long params;
+    double state_size;                               /* numbers kept per sequence */
+    double forward_flops_per_token, flops_per_token; /* the second: forward and backward */
+    double mem_bytes;                                /* planned, of the run alone */
+} model_facts;
+void journal_model(journal *j, const model_facts *m);
 /* One value. split: "train", "val", "test"; slice: "" (all), "length=256", "gap=8" ... */
 void journal_metric(journal *j, const char *split, const char *slice, const char *name, long step,
                     double value);

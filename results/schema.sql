@@ -1,4 +1,4 @@
--- schema.sql - the results database of mixgrid, version 1. SQLite 3.37 or newer (STRICT tables).
+-- schema.sql - the results database of mixgrid, version 2. SQLite 3.37 or newer (STRICT tables).
 --
 -- One process writes it (results/store.h); everyone else reads. It holds nothing that cannot be
 -- rebuilt: runs come from the journals, experiments and cells from the grid files.
@@ -7,7 +7,7 @@
 -- A value that is not finite is stored as NULL with flag 'nan', 'inf' or '-inf'.
 
 PRAGMA application_id = 1835628647; -- "mixg"
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 
 -- One run = one resolved configuration; its id is the SHA-256 of that configuration, so that two
 -- experiments with the same cell share the run.
@@ -20,8 +20,9 @@ CREATE TABLE run (
     state           TEXT NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'running', 'done',
                         'failed', 'diverged', 'timeout', 'preempted', 'cancelled')),
     params          INTEGER,                                  -- trained numbers
-    state_size      REAL,                                     -- recurrent state, numbers
-    flops_per_token REAL,
+    state_size      REAL,                                     -- kept per sequence, numbers
+    forward_flops_per_token REAL,                             -- since version 2
+    flops_per_token REAL,                                     -- forward and backward
     mem_bytes       REAL,                                     -- planned, exact
     wall_s          REAL NOT NULL DEFAULT 0,                  -- sum over attempts
     attempts        INTEGER NOT NULL DEFAULT 0,
@@ -168,8 +169,8 @@ CREATE TABLE import (
 
 -- One row per run, with the experiments it belongs to and where its last attempt stood.
 CREATE VIEW v_runs AS
-SELECT r.id AS run, r.task, r.mixer, r.seed, r.state, r.params, r.state_size, r.flops_per_token,
-       r.mem_bytes, r.wall_s, r.attempts, a.start_s, a.step, a.exit_code, a.signal, r.message,
+SELECT r.id AS run, r.task, r.mixer, r.seed, r.state, r.params, r.state_size,
+       r.forward_flops_per_token, r.flops_per_token, r.mem_bytes, r.wall_s, r.attempts, a.start_s, a.step, a.exit_code, a.signal, r.message,
        (SELECT group_concat(name, ' ')
         FROM (SELECT DISTINCT experiment AS name FROM cell WHERE cell.run = r.id ORDER BY 1))
            AS experiments,

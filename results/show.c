@@ -30,8 +30,9 @@ static const struct {
     bool single; /* always exactly one row */
 } section[] = {
     {"run", "Run",
-     "SELECT run, task, mixer, seed, state, message, params, state_size, flops_per_token, "
-     "mem_bytes, wall_s, attempts, experiments FROM v_runs WHERE run = ?1",
+     "SELECT run, task, mixer, seed, state, message, params, state_size, "
+     "forward_flops_per_token, flops_per_token, mem_bytes, wall_s, attempts, experiments FROM "
+     "v_runs WHERE run = ?1",
      true},
     {"config", "Configuration", "SELECT key, text AS value FROM run_param WHERE run = ?1", false},
     {"attempts", "Attempts",

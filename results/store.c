@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <unistd.h>
 
-enum { APPLICATION_ID = 1835628647, SCHEMA_VERSION = 1, BUSY_MS = 10000, LOG_TAIL_BYTES = 4096 };
+enum { APPLICATION_ID = 1835628647, SCHEMA_VERSION = 2, BUSY_MS = 10000, LOG_TAIL_BYTES = 4096 };
 
 /* ---- opening ---------------------------------------------------------------------------------*/
 
@@ -31,14 +31,16 @@ static long pragma_long(store *s, const char *pragma, error *e) {
     return sql_long(&s->q, e, 0, pragma, "");
 }
 
-/* Is this file ours, and of a version we know? *is_new: an SQLite file without anything in it. */
-static status check_identity(store *s, bool *is_new, error *e) {
+/* Is this file ours, and of a version we know? Its version is 0 where it is an SQLite file without
+ * anything in it. */
+static status check_identity(store *s, long *schema_version, error *e) {
     long id = pragma_long(s, "PRAGMA application_id", e);
     long version = pragma_long(s, "PRAGMA user_version", e);
     long n_tables = sql_long(&s->q, e, 0, "SELECT count(*) FROM sqlite_master", "");
     if (e->code) return e->code;
-    *is_new = id == 0 && version == 0 && n_tables == 0;
-    if (!*is_new && id != APPLICATION_ID)
+    *schema_version = version;
+    const bool is_new = id == 0 && version == 0 && n_tables == 0;
+    if (!is_new && id != APPLICATION_ID)
         return error_set(e, STATUS_ENVIRONMENT,
                          "%s is an SQLite database of another program and was left alone; use "
                          "another --db.",
@@ -54,8 +56,9 @@ static status check_identity(store *s, bool *is_new, error *e) {
 /* Fills `why` when the pages of the file contradict each other. */
 static bool is_damaged(store *s, char why[256]) {
     error e = {0};
-    bool is_new, damaged = false;
-    check_identity(s, &is_new, &e);
+    bool damaged = false;
+    long version;
+    check_identity(s, &version, &e);
     int code = sqlite3_errcode(s->q.db) & 0xff;
     if (!e.code) {
         sqlite3_stmt *check = sql_bind(&s->q, &e, "PRAGMA quick_check(1)", "");
@@ -100,18 +103,34 @@ static status create_schema(store *s, error *e) {
     return store_commit(s, e);
 }
 
+/* Version 2 tells the flops of forward apart, which were a third of all. */
+static status upgrade_schema(store *s, error *e) {
+    const char *view = strstr(schema_sql, "CREATE VIEW v_runs");
+    CHECK(view);
+    sql_script(&s->q,
+               "BEGIN IMMEDIATE; DROP VIEW v_runs;"
+               "ALTER TABLE run ADD COLUMN forward_flops_per_token REAL;"
+               "UPDATE run SET forward_flops_per_token = flops_per_token / 3;"
+               "PRAGMA user_version = 2",
+               e);
+    if (!e->code)
+        sql_script(&s->q, arena_printf(s->arena, "%.*s", (int)strcspn(view, ";"), view), e);
+    return store_commit(s, e);
+}
+
 static status open_checked(store *s, bool *needs_rebuild, error *e) {
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
     char why[256];
-    bool is_new = false;
+    long version;
     if (connect(s, flags, e) != STATUS_OK) return e->code;
     if (is_damaged(s, why)) {
         sql_close(&s->q);
         if (place_move_aside(s->q.path, why, e) || connect(s, flags, e)) return e->code;
         *needs_rebuild = true;
     }
-    if (check_identity(s, &is_new, e) || set_journal_mode(s, e)) return e->code;
-    return is_new ? create_schema(s, e) : STATUS_OK;
+    if (check_identity(s, &version, e) || set_journal_mode(s, e)) return e->code;
+    if (version == 0) return create_schema(s, e);
+    return version < SCHEMA_VERSION ? upgrade_schema(s, e) : STATUS_OK;
 }
 
 store *store_open(const char *path, bool *needs_rebuild, error *e) {
@@ -127,16 +146,23 @@ store *store_open(const char *path, bool *needs_rebuild, error *e) {
 
 store *store_open_readonly(const char *path, error *e) {
     store *s = store_new(path);
-    bool is_new = false;
+    long version = 0;
     if (access(path, F_OK) != 0)
         error_set(e, STATUS_ENVIRONMENT,
                   "there is no results database %s; `mixgrid run FILE` creates it, --db names "
                   "another.",
                   path);
     else if (!connect(s, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, e) &&
-             !check_identity(s, &is_new, e) && is_new)
-        error_set(e, STATUS_ENVIRONMENT,
-                  "%s is empty: no run has been written yet; `mixgrid run FILE` does.", path);
+             !check_identity(s, &version, e)) {
+        if (version == 0)
+            error_set(e, STATUS_ENVIRONMENT,
+                      "%s is empty: no run has been written yet; `mixgrid run FILE` does.", path);
+        else if (version < SCHEMA_VERSION)
+            error_set(e, STATUS_ENVIRONMENT,
+                      "%s has schema version %ld of an older mixgrid; `mixgrid rebuild` brings it "
+                      "to %d.",
+                      path, version, SCHEMA_VERSION);
+    }
     if (!e->code) return s;
     if (s->q.db) sql_close(&s->q);
     arena_free(s->arena);

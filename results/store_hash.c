@@ -30,8 +30,8 @@ static void add_row(sha256 *h, sqlite3_stmt *row) {
 
 status store_content_hash(store *s, char out[65], error *e) {
     static const char *const query[] = {
-        "SELECT id, config, state, params, state_size, flops_per_token, mem_bytes "
-        "FROM run WHERE attempts > 0 ORDER BY id",
+        "SELECT id, config, state, params, state_size, forward_flops_per_token, "
+        "flops_per_token, mem_bytes FROM run WHERE attempts > 0 ORDER BY id",
         "SELECT run, split, slice, name, value, flag FROM final ORDER BY 1, 2, 3, 4",
         "SELECT run, split, slice, name, step, value, flag FROM metric ORDER BY 1, 2, 3, 4, 5",
         "SELECT run, step, hash FROM param_hash ORDER BY 1, 2",

@@ -141,19 +141,23 @@ static void import_attempt(importer *m) {
     refresh_run(m, run_state_name[RUN_RUNNING], "");
 }
 
+static double real_of(const json_t *item) {
+    return json_is_number(item) ? json_number_value(item) : (double)NAN;
+}
+
+/* Journals of schema version 1 lack the flops of forward, which are a third. */
 static void import_model(importer *m) {
     long params;
     json_t *state_size, *flops, *mem;
     if (!fields(m, "ivvv", "params", &params, "state_size", &state_size, "flops_per_token", &flops,
                 "mem_bytes", &mem))
         return;
+    const json_t *forward = json_object_get(m->line, "forward_flops_per_token");
     sql_do(m->q, m->failed,
-           "UPDATE run SET params = ?2, state_size = ?3, flops_per_token = ?4, mem_bytes = ?5 "
-           "WHERE id = ?1",
-           "tiddd", m->run, params,
-           json_is_number(state_size) ? json_number_value(state_size) : (double)NAN,
-           json_is_number(flops) ? json_number_value(flops) : (double)NAN,
-           json_is_number(mem) ? json_number_value(mem) : (double)NAN);
+           "UPDATE run SET params = ?2, state_size = ?3, forward_flops_per_token = ?4, "
+           "flops_per_token = ?5, mem_bytes = ?6 WHERE id = ?1",
+           "tidddd", m->run, params, real_of(state_size),
+           forward ? real_of(forward) : real_of(flops) / 3, real_of(flops), real_of(mem));
 }
 
 /* Metrics of a step come in the same order again and again: the one after the last is tried
@@ -315,8 +319,8 @@ static void forget_run(importer *m) {
         "DELETE FROM artifact WHERE run = ?1",
         "DELETE FROM attempt WHERE run = ?1",
         "DELETE FROM import WHERE run = ?1",
-        "UPDATE run SET params = NULL, state_size = NULL, flops_per_token = NULL, mem_bytes = NULL "
-        "WHERE id = ?1",
+        "UPDATE run SET params = NULL, state_size = NULL, forward_flops_per_token = NULL, "
+        "flops_per_token = NULL, mem_bytes = NULL WHERE id = ?1",
     };
     for (size_t i = 0; i < sizeof statement / sizeof *statement && !m->failed->code; i++)
         sql_do(m->q, m->failed, statement[i], "t", m->run);

@@ -19,6 +19,9 @@ enum {
      * axis, it is a seg table and the leading inputs of equal size are flat parameter buffers (see
      * kernels.def). */
     OP_UPDATE = 2,
+    /* backward is not the derivative of forward, but says what training shall see: the gradient of
+     * the first input is that of the output, bit for bit, those of others are `arg.scale` */
+    OP_SURROGATE = 4,
 };
 
 /* A test case: shapes without the leading run axis; the driver runs it with 1 and with 3 runs.

@@ -72,3 +72,10 @@ enum { RANKCONV_TILE = 32 }; /* tokens whose taps are made at once; bits depend 
 static inline size_t rankconv_work(int cols, int width) {
     return 2 * RANKCONV_TILE * (size_t)width * (size_t)cols;
 }
+
+enum { MOST_EXPERTS = 256 };
+
+/* Sorted places and where each expert begins, as ints; rows of x or dy by expert; h, da, db. */
+static inline size_t experts_work(int places, int experts, int cols, int inner) {
+    return (size_t)experts + 1 + (size_t)places * (1 + (size_t)cols + 3 * (size_t)inner);
+}

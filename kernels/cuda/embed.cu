@@ -1,8 +1,7 @@
 /* embed.cu - rows of a table by id; see kernels.def.
  *
- * Backward adds all rows of dy that share an id, without atomics. Rows are sorted by id, stable, by
- * counting digits of 8 bits: two short launches per digit, one digit up to a vocabulary of 256, two
- * up to 65536. The sorted list is cut into chunks of rows. A thread adds four channels down one
+ * Backward adds all rows of dy that share an id, without atomics. Rows are sorted by id (sort.cuh).
+ * The sorted list is cut into chunks of rows. A thread adds four channels down one
  * chunk: an id that lies within the chunk goes straight to the table, one that crosses its ends
  * leaves a partial sum, and a last launch adds the partial sums of such ids. So an id of thousands
  * of rows (vocabulary 2) and thousands of ids of one row take the same time, and the order of a sum
@@ -14,9 +13,9 @@
  * backward takes the nearest id. */
 #include "pointwise.cuh"
 #include "reduce.cuh"
+#include "sort.cuh"
 
 namespace {
-enum { DIGIT_BITS = 8, DIGITS = 1 << DIGIT_BITS, TILE = DIGITS }; /* a thread per digit and row */
 enum { AHEAD = 4, LEAST_CHUNK = 16, MOST_CHUNKS = 512, FINISH_WARPS = 8 };
 
 __global__ void __launch_bounds__(POINT_THREADS)
@@ -31,71 +30,6 @@ __global__ void __launch_bounds__(POINT_THREADS)
     for (int j = 0; j < UNIT; j++)
         if (!known) x.v[j] = NAN;
     unit_store(y + (r * rows + i) * cols + c, x, size, vector);
-}
-
-/* The sort. order [R, rows]: rows as sorted so far, NULL before the first digit. */
-struct Sort {
-    const int *ids, *order;
-    long rows, tiles;
-    int vocab, shift;
-};
-
-__device__ int row_at(const Sort &a, long r, long i) {
-    return a.order ? a.order[r * a.rows + i] : (int)i;
-}
-
-__device__ int id_of(const Sort &a, long r, int row) {
-    const int id = a.ids[r * a.rows + row];
-    return id < 0 ? 0 : id < a.vocab ? id : a.vocab - 1;
-}
-
-/* count[r, tile, digit] = rows of the tile with this digit; thread d counts digit d. */
-__global__ void __launch_bounds__(TILE) count_digits(int *count, Sort a) {
-    DYN_SHARED(int, digit); /* [TILE] */
-    const int me = (int)threadIdx.x;
-    const long r = blockIdx.y, i = (long)blockIdx.x * TILE + me;
-    digit[me] = i < a.rows ? id_of(a, r, row_at(a, r, i)) >> a.shift & (DIGITS - 1) : -1;
-    __syncthreads();
-    int n = 0;
-    for (int j = 0; j < TILE; j++) n += digit[j] == me;
-    count[(r * a.tiles + blockIdx.x) * DIGITS + me] = n;
-}
-
-/* Moves each row to its place by this digit, in order among equals. A block adds the counts of all
- * tiles itself: a launch for that alone would take longer. */
-__global__ void __launch_bounds__(TILE)
-    place_rows(int *order, int *sorted, const int *count, Sort a) {
-    DYN_SHARED(int, digit);                            /* [TILE] */
-    int *start = digit + TILE, *warp = start + DIGITS; /* [DIGITS], [TILE / WARP] */
-    const int me = (int)threadIdx.x, lane = me % WARP;
-    const long r = blockIdx.y, i = (long)blockIdx.x * TILE + me;
-    const int row = i < a.rows ? row_at(a, r, i) : 0, id = i < a.rows ? id_of(a, r, row) : 0;
-    const int mine = id >> a.shift & (DIGITS - 1);
-    digit[me] = mine;
-
-    int before = 0, total = 0; /* of digit `me`: in earlier tiles, in all */
-    for (long t = 0; t < a.tiles; t++) {
-        const int n = count[(r * a.tiles + t) * DIGITS + me];
-        before += t < blockIdx.x ? n : 0;
-        total += n;
-    }
-    int upto = total; /* of digits up to `me` within the warp */
-    for (int o = 1; o < WARP; o *= 2) {
-        const int lower = __shfl_up_sync(ALL_LANES, upto, o);
-        upto += lane >= o ? lower : 0;
-    }
-    if (lane == WARP - 1) warp[me / WARP] = upto;
-    __syncthreads();
-    for (int w = 0; w < TILE / WARP; w++) before += w < me / WARP ? warp[w] : 0;
-    start[me] = before + upto - total;
-    __syncthreads();
-
-    if (i >= a.rows) return;
-    int rank = 0;
-    for (int j = 0; j < me; j++) rank += digit[j] == mine;
-    const long to = r * a.rows + start[mine] + rank;
-    order[to] = row;
-    sorted[to] = id;
 }
 
 /* The sums. order, sorted [R, rows]; edge [R, chunks, 2, cols]: of each chunk the sum of the id
@@ -199,27 +133,14 @@ void K(embed_bwd)(real *dtable, const real *dy, const int *ids, int runs, int ro
                   int cols) {
     if (!dtable) return;
     Scratch scratch;
-    const long tiles = blocks_of(rows, TILE);
-    const size_t n = (size_t)runs * (size_t)rows;
-    int *count = scratch.take<int>((size_t)(runs * tiles * DIGITS));
-    int *order[2] = {scratch.take<int>(n), scratch.take<int>(n)}, *sorted = scratch.take<int>(n);
-    Sort a = {ids, nullptr, rows, tiles, vocab, 0};
-    const dim3 grid((unsigned)tiles, (unsigned)runs);
-    int *to = order[0];
-    do {
-        LAUNCH(count_digits, grid, dim3(TILE), TILE * sizeof(int), count, a);
-        LAUNCH(place_rows, grid, dim3(TILE), (TILE + DIGITS + TILE / WARP) * sizeof(int), to,
-               sorted, count, a);
-        a.order = to;
-        to = to == order[0] ? order[1] : order[0];
-        a.shift += DIGIT_BITS;
-    } while ((vocab - 1) >> a.shift);
-
+    const Sorted list = sort_launch(scratch, ids, runs, rows, vocab);
     const long even = blocks_of(rows, MOST_CHUNKS),
                chunk = even > LEAST_CHUNK ? even : (long)LEAST_CHUNK;
-    Sums s = {
-        a.order, sorted, rows, vocab, cols, (cols + UNIT - 1) / UNIT, chunk, blocks_of(rows, chunk),
-        false};
+    Sums s = {list.order, list.id,
+              rows,       vocab,
+              cols,       (cols + UNIT - 1) / UNIT,
+              chunk,      blocks_of(rows, chunk),
+              false};
     s.vector = cols % UNIT == 0 && is_vector(dtable) && is_vector(dy);
     float *edge = scratch.take<float>((size_t)(runs * s.chunks * 2 * cols));
     LAUNCH(sum_chunks, dim3(blocks_of(s.chunks * s.units, POINT_THREADS), (unsigned)runs),

@@ -50,6 +50,16 @@ static void head_fwd(real *nll, int *pred, const real *x, const real *w, const i
     if (active == FAULT_ROOT) pred[0]++;
 }
 
+static void quant8_bwd(real *dx, const real *dy, long n) {
+    good->quant8_bwd(dx, dy, n);
+    if (dx && active == FAULT_TAP) dx[n - 1] += dy[n - 1] / 100;
+}
+
+static void charge_bwd(real *dx, real *dloss, const real *dy, long n, long n_loss, double scale) {
+    good->charge_bwd(dx, dloss, dy, n, n_loss, scale);
+    if (dloss && active == FAULT_TAP) dloss[n_loss - 1] += (real)scale / 100;
+}
+
 const kernels *K(fault_kernels)(fault f, const kernels *base) {
     good = base;
     active = f;
@@ -57,5 +67,7 @@ const kernels *K(fault_kernels)(fault f, const kernels *base) {
     faulty.linear_fwd = linear_fwd;
     faulty.linear_bwd = linear_bwd;
     faulty.head_fwd = head_fwd;
+    faulty.quant8_bwd = quant8_bwd;
+    faulty.charge_bwd = charge_bwd;
     return &faulty;
 }

@@ -183,11 +183,30 @@ static void probe_block(subject *s, probe *p, const block *m) {
         probe_block(s, p, &(block){m->input, j, 1});
 }
 
+/* Straight-through and the like: differences say nothing, op.h says what the gradient is. */
+static void check_surrogate(subject *s) {
+    const trial *t = train_plain(s, s->exact);
+    for (int i = 0; i < s->data->n_in; i++)
+        for (long j = 0; t->g[i].data && j < t->g[i].n; j++) {
+            const double want = i ? t->node->arg.scale : guarded_get(&t->dout, j);
+            const double got = guarded_get(&t->g[i], j);
+            if (!(got == want))
+                fail(s, s->exact,
+                     "gradient of input %d, element %ld: backward says %.12g, the op's surrogate "
+                     "gradient is %.12g",
+                     i, j, got, want);
+        }
+}
+
 /* Every element is moved alone; where that takes too long, blocks of them are moved together. */
 static void check_gradient(subject *s) {
     const double budget = 1e8; /* operations per input */
     const op_data *d = s->data;
     if (s->exact->ops[s->id]->flags & OP_UPDATE) return;
+    if (s->exact->ops[s->id]->flags & OP_SURROGATE) {
+        check_surrogate(s);
+        return;
+    }
     probe p = {d, train_plain(s, s->exact), new_trial(s, s->exact, d, plain), NULL};
     p.plus = arena_alloc(s->arena, p.t->out.bytes);
     for (int i = 0; i < d->n_in; i++) {

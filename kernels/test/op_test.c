@@ -94,6 +94,8 @@ static const struct {
     {OP_linear, 0, FAULT_PRECISION, "precision"},
     {OP_linear, 0, FAULT_REPEAT, "order"},
     {OP_head, 0, FAULT_ROOT, "root"},
+    {OP_quant8, 0, FAULT_TAP, "gradient"}, /* against what the op states, not differences */
+    {OP_charge, 0, FAULT_TAP, "gradient"},
 };
 
 static const check *find_check(const char *name) {

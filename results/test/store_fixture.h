@@ -41,7 +41,7 @@ static inline void fixture_attempt(const place *p, const char *run, long attempt
     journal *j = journal_open(p->journals, run, &e);
     if (!j) BUG("%s", e.text);
     journal_attempt(j, run, FIXTURE_CONFIG, FIXTURE_ENVIRONMENT, attempt, from, 1e9);
-    journal_model(j, 1234, 64, 5e3, 1e6);
+    journal_model(j, &(model_facts){1234, 64, 5e3, 15e3, 1e6});
     for (long step = from + 1; step <= to; step++) {
         journal_metric(j, "train", "", "loss", step, scale / (double)(step + 1));
         journal_hash(j, step, (uint64_t)step * 0x9e3779b97f4a7c15u);

@@ -401,6 +401,38 @@ static void test_foreign_and_newer_databases_are_left_alone(void **state) {
     assert_non_null(strstr(e.text, "update mixgrid"));
 }
 
+static void test_older_databases_are_upgraded(void **state) {
+    (void)state;
+    fixture_attempt(&p, "a", 1, -1, 2, RUN_DONE, 1);
+    store *s = fixture_open(&p);
+    take(s, "a");
+    char before[65], after[65];
+    content_hash(s, before);
+    store_close(s);
+    sqlite3 *db;
+    bool rebuild;
+    error e = {0};
+    sqlite3_open(p.db, &db);
+    assert_int_equal(sqlite3_exec(db,
+                                  "DROP VIEW v_runs; CREATE VIEW v_runs AS SELECT id FROM run;"
+                                  "ALTER TABLE run DROP COLUMN forward_flops_per_token;"
+                                  "PRAGMA user_version = 1",
+                                  0, 0, 0),
+                     SQLITE_OK);
+    sqlite3_close(db);
+    assert_null(store_open_readonly(p.db, &e));
+    assert_non_null(strstr(e.text, "`mixgrid rebuild` brings it to 2"));
+    e = (error){0};
+    s = store_open(p.db, &rebuild, &e);
+    assert_non_null(s);
+    assert_false(rebuild);
+    ask_is(s, "SELECT forward_flops_per_token || ' ' || flops_per_token FROM v_runs",
+           "5000.0 15000.0");
+    content_hash(s, after);
+    assert_string_equal(before, after);
+    store_close(s);
+}
+
 static void test_bad_places_are_one_sentence(void **state) {
     (void)state;
     bool rebuild;
@@ -568,6 +600,7 @@ int main(void) {
         TEST(test_two_writers),
         TEST(test_damaged_database_is_moved_aside),
         TEST(test_foreign_and_newer_databases_are_left_alone),
+        TEST(test_older_databases_are_upgraded),
         TEST(test_bad_places_are_one_sentence),
         TEST(test_full_disk_takes_the_import_back),
         TEST(test_killed_while_importing),
