@@ -19,7 +19,8 @@
  * A thread keeps ROWS x COLS elements of Z in registers. ROWS * LANES rows are done at once; more
  * rows take more sweeps over time. Where there are few heads, a thread has one column, for the
  * sake of more threads; where there are many, four, as each number read from shared memory is then
- * used four times. Cost 3 flops (an fma and a multiply and add) per state element and token.
+ * used four times; either way gives the same bits, hence the explicit fmaf. Cost of a pass per
+ * state element and token: two fmas and a product.
  *
  * dg: G_t = sum of decays so far gets q_t dq_t - k_t dk_t, and dg_t the sum over later G, in
  * double; dq and dk without bonus wait for that in scratch (2 x [R,B,T,H,K], only where dg or du is
@@ -244,7 +245,6 @@ __global__ void __launch_bounds__(2 * MAX_HALF, 2) gla_sweep(Passes all, Gla a) 
     const Pass &p = all.at[blockIdx.y];
     const long seq_head = blockIdx.x / a.d.blocks, seq = seq_head / a.heads;
     const int first = (int)(blockIdx.x - seq_head * a.d.blocks) << a.d.col_shift;
-    if (first >= p.out) return;
     const bool fetches = (int)threadIdx.x >= a.d.half;
     const Layout at = layout_of(Sweep::TOKENS, Sweep::ALL_ROWS, 1 << a.d.col_shift);
     Sweep s = {p,
