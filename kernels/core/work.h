@@ -46,6 +46,7 @@ static inline size_t gla_work(int time, int key, int value) {
 }
 
 enum { DELTA_CHUNK = 32 }; /* tokens whose states are kept at once in backward of the delta rule */
+enum { DELTA_MAX_KEY = 1024 }; /* a GPU holds a column of the state in a warp's registers */
 
 /* The state, one at the start of each chunk, one per token of a chunk, and some rows of
  * values; forward needs less. */

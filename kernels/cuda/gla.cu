@@ -19,7 +19,8 @@
  * A thread keeps ROWS x COLS elements of Z in registers. ROWS * LANES rows are done at once; more
  * rows take more sweeps over time. Where there are few heads, a thread has one column, for the
  * sake of more threads; where there are many, four, as each number read from shared memory is then
- * used four times. Cost 3 flops (an fma and a multiply and add) per state element and token.
+ * used four times; either way gives the same bits, hence the explicit fmaf. Cost of a pass per
+ * state element and token: two fmas and a product.
  *
  * dg: G_t = sum of decays so far gets q_t dq_t - k_t dk_t, and dg_t the sum over later G, in
  * double; dq and dk without bonus wait for that in scratch (2 x [R,B,T,H,K], only where dg or du is
@@ -34,8 +35,7 @@
 #include "window.cuh"
 
 namespace {
-enum { MAX_HALF = 128, GLA_AHEAD = 4, GLA_THREADS = 64 };
-constexpr long ENOUGH_BLOCKS = 264; /* two per processor of an H100 */
+enum { GLA_AHEAD = 4, GLA_THREADS = 64 };
 
 /* One row of the table above; tensors of all runs. Pointers may be NULL from g on. */
 struct Pass {
@@ -53,9 +53,10 @@ struct Passes {
 };
 
 struct Gla {
-    long time, heads, batch, col_blocks;
-    int decay, half, col_shift; /* threads that compute; log2 of the columns of a block */
-    bool before;                /* read, then update: there is a bonus */
+    long time, heads, batch;
+    int decay;
+    bool before; /* read, then update: there is a bonus */
+    Deal d;
 };
 
 /* Floats of shared memory of one of the two buffers. */
@@ -78,8 +79,6 @@ __host__ __device__ inline Layout layout_of(int tokens, int rows, int cols) {
 __host__ __device__ constexpr int tile_tokens(int rows, int cols) {
     return rows > 128 ? 4 : rows <= 32 && cols == 1 ? 16 : 8;
 }
-
-__device__ inline float4 quad(const float *p) { return *(const float4 *)p; }
 
 /* What a block does of a pass: rows [row, row + ROWS LANES) and columns [col, col + 2^col_shift) of
  * one head. FADE_ROWS: decays are those of rows; else of columns, or one for all. */
@@ -109,14 +108,14 @@ template <int ROWS, int LANES, int COLS, bool FADE_ROWS> struct GlaSweep {
                           TOKENS, f);
         tile_fetch<false>(to + at.read, row_of(p.read, p.in) + row, in_step, in, ROW_SHIFT, walk,
                           j0, 0, TOKENS, f);
-        tile_fetch<false>(to + at.outer, row_of(p.outer, p.out) + col, out_step, out, a.col_shift,
+        tile_fetch<false>(to + at.outer, row_of(p.outer, p.out) + col, out_step, out, a.d.col_shift,
                           walk, j0, 0, TOKENS, f);
         const int later = p.reverse && !a.before;
         if (FADE_ROWS)
             tile_fetch<true>(to + at.fade, row_of(p.g, rows) + row, in_step, in, ROW_SHIFT, walk,
                              j0, later, TOKENS, f);
         else if (a.decay == GLA_CHANNEL)
-            tile_fetch<true>(to + at.fade, row_of(p.g, rows) + col, out_step, out, a.col_shift,
+            tile_fetch<true>(to + at.fade, row_of(p.g, rows) + col, out_step, out, a.d.col_shift,
                              walk, j0, later, TOKENS, f);
         else if (a.decay == GLA_HEAD)
             tile_fetch<true>(to + at.fade, row_of(p.g, 1), a.heads, 1, 0, walk, j0, later, TOKENS,
@@ -131,15 +130,15 @@ template <int ROWS, int LANES, int COLS, bool FADE_ROWS> struct GlaSweep {
         const float *from = buffer(i);
         const long run_head = seq / a.batch * a.heads + head, step = a.heads * p.out;
         const long first = (seq * a.time * a.heads + head) * p.out + col;
-        const int mask = (1 << a.col_shift) - 1;
-        for (int e0 = f.p; e0 < TOKENS << a.col_shift; e0 += BATCH * f.threads) {
+        const int mask = (1 << a.d.col_shift) - 1;
+        for (int e0 = f.p; e0 < TOKENS << a.d.col_shift; e0 += BATCH * f.threads) {
             float old[BATCH];
             long to[BATCH]; /* -1: nowhere */
 #pragma unroll
             for (int b = 0; b < BATCH; b++) {
                 const int e = e0 + b * f.threads, c = e & mask;
-                const long t = walk.token(i * TOKENS + (e >> a.col_shift));
-                const bool is = e < TOKENS << a.col_shift && col + c < p.out && walk.holds(t);
+                const long t = walk.token(i * TOKENS + (e >> a.d.col_shift));
+                const bool is = e < TOKENS << a.d.col_shift && col + c < p.out && walk.holds(t);
                 to[b] = is ? first + t * step + c : -1;
                 old[b] = is && p.to && (p.adds || row) ? p.to[to[b]] : 0;
             }
@@ -152,7 +151,8 @@ template <int ROWS, int LANES, int COLS, bool FADE_ROWS> struct GlaSweep {
                 if (a.before) {
                     const long channel = run_head * p.out + col + (e & mask);
                     const float weight = p.col_u ? p.col_u[channel] : 1;
-                    all = fmaf(from[at.own + (e >> a.col_shift)] * weight, from[at.outer + e], sum);
+                    all =
+                        fmaf(from[at.own + (e >> a.d.col_shift)] * weight, from[at.outer + e], sum);
                 }
                 if (p.to) p.to[to[b]] = old[b] + all;
                 if (p.pure) p.pure[to[b]] = row ? p.pure[to[b]] + sum : sum;
@@ -168,7 +168,7 @@ template <int ROWS, int LANES, int COLS, bool FADE_ROWS> struct GlaSweep {
 
     template <bool BEFORE> __device__ void step(float (&sum)[COLS], const float *from, int j) {
         const int lane = threadIdx.x % LANES, c0 = threadIdx.x / LANES * COLS;
-        const float *outer = from + at.outer + (j << a.col_shift) + c0;
+        const float *outer = from + at.outer + (j << a.d.col_shift) + c0;
         const float4 v4 = COLS == 4 ? quad(outer) : make_float4(0, 0, 0, 0);
         const float four[4] = {v4.x, v4.y, v4.z, v4.w};
         float v[COLS], fade[COLS];
@@ -176,7 +176,7 @@ template <int ROWS, int LANES, int COLS, bool FADE_ROWS> struct GlaSweep {
         for (int c = 0; c < COLS; c++) {
             v[c] = COLS == 4 ? four[c] : outer[c];
             if (!FADE_ROWS)
-                fade[c] = a.decay == GLA_CHANNEL ? from[at.fade + (j << a.col_shift) + c0 + c]
+                fade[c] = a.decay == GLA_CHANNEL ? from[at.fade + (j << a.d.col_shift) + c0 + c]
                                                  : from[at.fade + j];
             sum[c] = 0;
         }
@@ -229,7 +229,7 @@ template <int ROWS, int LANES, int COLS, bool FADE_ROWS> struct GlaSweep {
                 step<false>(sum, from, j);
             }
             sums.add(sum, lane);
-            float *to = from + at.to + (j << a.col_shift) + c0 + sums.first;
+            float *to = from + at.to + (j << a.d.col_shift) + c0 + sums.first;
             if (sums.owns)
                 for (int c = 0; c < sums.LEFT; c++) to[c] = sum[c];
         }
@@ -243,11 +243,10 @@ __global__ void __launch_bounds__(2 * MAX_HALF, 2) gla_sweep(Passes all, Gla a) 
     typedef GlaSweep<ROWS, LANES, COLS, FADE_ROWS> Sweep;
     DYN_SHARED(float, shared);
     const Pass &p = all.at[blockIdx.y];
-    const long seq_head = blockIdx.x / a.col_blocks, seq = seq_head / a.heads;
-    const int first = (int)(blockIdx.x - seq_head * a.col_blocks) << a.col_shift;
-    if (first >= p.out) return;
-    const bool fetches = (int)threadIdx.x >= a.half;
-    const Layout at = layout_of(Sweep::TOKENS, Sweep::ALL_ROWS, 1 << a.col_shift);
+    const long seq_head = blockIdx.x / a.d.blocks, seq = seq_head / a.heads;
+    const int first = (int)(blockIdx.x - seq_head * a.d.blocks) << a.d.col_shift;
+    const bool fetches = (int)threadIdx.x >= a.d.half;
+    const Layout at = layout_of(Sweep::TOKENS, Sweep::ALL_ROWS, 1 << a.d.col_shift);
     Sweep s = {p,
                a,
                shared,
@@ -258,13 +257,13 @@ __global__ void __launch_bounds__(2 * MAX_HALF, 2) gla_sweep(Passes all, Gla a) 
                first,
                walk_of(a.time, p.reverse),
                at,
-               {(int)threadIdx.x - a.half, a.half},
+               {(int)threadIdx.x - a.d.half, a.d.half},
                {}};
     for (; s.row < p.in; s.row += Sweep::ALL_ROWS) {
         for (int i = 0; i < ROWS; i++)
             for (int c = 0; c < COLS; c++) s.z[i][c] = 0;
         if (fetches && a.before)
-            for (int i = s.f.p; i < Sweep::ALL_ROWS; i += a.half) {
+            for (int i = s.f.p; i < Sweep::ALL_ROWS; i += a.d.half) {
                 const long from = (seq / a.batch * a.heads + s.head) * p.in + s.row + i;
                 s.u[i] = p.row_u && s.row + i < p.in ? p.row_u[from] : 1;
             }
@@ -275,20 +274,15 @@ __global__ void __launch_bounds__(2 * MAX_HALF, 2) gla_sweep(Passes all, Gla a) 
 template <int ROWS, int LANES, int COLS>
 void sweep_launch(const Passes &all, int n, Gla a, long seq_heads, bool fade_rows) {
     const int out = all.at[0].out;
-    int threads = log2_up((long)((out + COLS - 1) / COLS) * LANES);
-    if (threads < 5) threads = 5;
-    if (threads > 7) threads = 7;
-    a.half = 1 << threads;
-    a.col_shift = threads - log2_up(LANES) + log2_up(COLS);
-    a.col_blocks = blocks_of(out, 1L << a.col_shift);
+    a.d = deal_of(out, LANES, COLS);
     const int tokens = tile_tokens(ROWS * LANES, COLS);
-    const Layout at = layout_of(tokens, ROWS * LANES, 1 << a.col_shift);
+    const Layout at = layout_of(tokens, ROWS * LANES, 1 << a.d.col_shift);
     const size_t bytes = (size_t)(2 * at.size + ROWS * LANES) * sizeof(float);
-    const dim3 grid((unsigned)(seq_heads * a.col_blocks), (unsigned)n);
+    const dim3 grid((unsigned)(seq_heads * a.d.blocks), (unsigned)n);
     if (fade_rows)
-        LAUNCH((gla_sweep<ROWS, LANES, COLS, true>), grid, dim3(2u << threads), bytes, all, a);
+        LAUNCH((gla_sweep<ROWS, LANES, COLS, true>), grid, dim3(2 * a.d.half), bytes, all, a);
     else
-        LAUNCH((gla_sweep<ROWS, LANES, COLS, false>), grid, dim3(2u << threads), bytes, all, a);
+        LAUNCH((gla_sweep<ROWS, LANES, COLS, false>), grid, dim3(2 * a.d.half), bytes, all, a);
 }
 
 /* n passes of the same sizes at once. The columns of a thread may depend on the size of the pack,
@@ -296,7 +290,7 @@ void sweep_launch(const Passes &all, int n, Gla a, long seq_heads, bool fade_row
 void passes_launch(const Passes &all, int n, const Gla &a, int runs, bool fade_rows) {
     const int in = all.at[0].in, out = all.at[0].out;
     const long heads = (long)runs * a.batch * a.heads;
-    const bool many = heads * n * ((out + 63) / 64) >= ENOUGH_BLOCKS;
+    const bool many = deal_is_wide(heads * n, out);
 #define SWEEP(rows, lanes, cols) sweep_launch<rows, lanes, cols>(all, n, a, heads, fade_rows)
     if (in <= 8)
         SWEEP(4, 2, 1);
@@ -322,7 +316,7 @@ struct DecayBack {
 
 /* dg of decays per channel, and sum[seq, c] = du of the sequence; either may be NULL. A thread has
  * a channel of all heads; grid: sequences times blocks of channels. */
-__global__ void __launch_bounds__(GLA_THREADS) channel_back(float *dg, float *sum, DecayBack a) {
+__global__ void __launch_bounds__(GLA_THREADS, 8) channel_back(float *dg, float *sum, DecayBack a) {
     const long cols = a.heads * a.key, blocks = (cols + GLA_THREADS - 1) / GLA_THREADS;
     const long seq = blockIdx.x / blocks;
     const long c = (blockIdx.x - seq * blocks) * GLA_THREADS + threadIdx.x;
@@ -369,7 +363,7 @@ struct HeadTerm {
 };
 
 /* dg of decays per head; a block has a head of a sequence. */
-__global__ void __launch_bounds__(SUFFIX_THREADS) head_back(float *dg, DecayBack a) {
+__global__ void __launch_bounds__(SUFFIX_THREADS, 2) head_back(float *dg, DecayBack a) {
     const long seq = blockIdx.x / a.heads, head = blockIdx.x - seq * a.heads;
     const long first = seq * a.time * a.heads + head, at = first * a.key;
     const HeadTerm term = {a.q + at,       a.k + at, a.pure_dq + at,
@@ -378,7 +372,7 @@ __global__ void __launch_bounds__(SUFFIX_THREADS) head_back(float *dg, DecayBack
 }
 
 Gla gla_of(const float *u, int batch, int time, int heads, int decay) {
-    return {time, heads, batch, 0, decay, 0, 0, u != nullptr};
+    return {time, heads, batch, decay, u != nullptr, {}};
 }
 } // namespace
 

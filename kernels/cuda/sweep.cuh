@@ -66,10 +66,11 @@ __device__ inline void tile_fetch(float *to, const float *from, long stride, int
     }
 }
 
-/* Sums of CV columns over LANES neighbouring lanes, both powers of two. Always the tree of a
- * butterfly, whatever CV is; with several columns, lanes trade halves of them, so that four columns
- * cost as many shuffles as two would. Sum j belongs to column first + j. */
-template <int CV, int LANES> struct LaneSum {
+/* Sums of CV columns over LANES lanes that are STRIDE apart, all powers of two; lane: 0 to LANES
+ * - 1. Always the tree of a butterfly, whatever CV is; with several columns, lanes trade halves of
+ * them, so that four columns cost as many shuffles as two would. Sum j belongs to column first + j.
+ */
+template <int CV, int LANES, int STRIDE = 1> struct LaneSum {
     static constexpr int LEFT = CV > LANES ? CV / LANES : 1; /* sums that a lane ends up with */
     int first;                                               /* column */
     bool owns; /* of the lanes that end up with the same sums, one */
@@ -98,10 +99,10 @@ template <int CV, int LANES> struct LaneSum {
                     const bool upper = lane & half;
                     const float mine = upper ? s[j + columns] : s[j];
                     const float theirs = upper ? s[j] : s[j + columns];
-                    s[j] = mine + __shfl_xor_sync(ALL_LANES, theirs, half);
+                    s[j] = mine + __shfl_xor_sync(ALL_LANES, theirs, half * STRIDE);
                 }
             } else {
-                s[0] += __shfl_xor_sync(ALL_LANES, s[0], half);
+                s[0] += __shfl_xor_sync(ALL_LANES, s[0], half * STRIDE);
             }
         }
     }
@@ -113,3 +114,25 @@ constexpr int log2_up(long n) {
     while (1L << s < n) s++;
     return s;
 }
+
+/* How columns of the state are dealt out: lanes share a column, a thread has some columns. */
+struct Deal {
+    int half, col_shift; /* threads that compute; log2 of the columns of a block */
+    long blocks;         /* of columns */
+};
+enum { MAX_HALF = 128 };
+
+static inline Deal deal_of(int cols, int lanes, int cols_of_thread) {
+    const long threads = (long)((cols + cols_of_thread - 1) / cols_of_thread) * lanes;
+    Deal d = {WARP, 0, 0};
+    while (d.half < threads && d.half < MAX_HALF) d.half *= 2;
+    d.col_shift = log2_up((long)(d.half / lanes) * cols_of_thread);
+    d.blocks = blocks_of(cols, 1L << d.col_shift);
+    return d;
+}
+
+/* Enough blocks for two per processor of an H100 even where threads have several columns, which
+ * saves loads from shared memory? May depend on the pack where bits do not depend on the answer. */
+static inline bool deal_is_wide(long heads, int cols) { return heads * ((cols + 63) / 64) >= 264; }
+
+__device__ inline float4 quad(const float *p) { return *(const float4 *)p; }

@@ -21,6 +21,7 @@ static const char *shape(node *n) {
     for (int d = 0; d < 3; d++) REQUIRE(v->dim[d] == q->dim[d], "q and v differ in rows");
     REQUIRE(tensor_last(q) % heads_of(n) == 0 && tensor_last(v) % heads_of(n) == 0,
             "the channels of q or v do not divide into heads");
+    REQUIRE(key_of(n) <= DELTA_MAX_KEY, "a head has more than 1024 key channels");
     for (int i = 3; i < n->n_in; i++)
         REQUIRE(tensor_last(n->in[i]) == heads_of(n) &&
                     n->in[i]->n / (size_t)heads_of(n) == q->n / (size_t)tensor_last(q),
@@ -61,6 +62,11 @@ static const op_case cases[] = {
      .arg = {.heads = 2}},
     {.in = {ROWS(1, 65, 2), ROWS(1, 65, 2), ROWS(1, 65, 2), BETA(1, 65, 1)}},
     {.in = {ROWS(1, 5, 9), ROWS(1, 5, 9), ROWS(1, 5, 33), BETA(1, 5, 1), LOG_DECAY(1, 5, 1)}},
+    {.in = {ROWS(1, 9, 20), ROWS(1, 9, 20), ROWS(1, 9, 18), BETA(1, 9, 1), LOG_DECAY(1, 9, 1)}},
+    {.in = {ROWS(1, 3, 70), ROWS(1, 3, 70), ROWS(1, 3, 3), BETA(1, 3, 1)}},
+    {.in = {ROWS(1, 3, 130), ROWS(1, 3, 130), ROWS(1, 3, 2), BETA(1, 3, 1), LOG_DECAY(1, 3, 1)}},
+    {.in = {ROWS(1, 3, 2), ROWS(1, 3, 2), ROWS(1, 3, 260), BETA(1, 3, 1), LOG_DECAY(1, 3, 1)}},
+    {.in = {ROWS(45, 2, 33), ROWS(45, 2, 33), ROWS(45, 2, 34), BETA(45, 2, 1)}},
 };
 
 const op K(op_delta) = {
