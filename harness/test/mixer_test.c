@@ -22,6 +22,8 @@ static const char *const variants[][5] = {
     {"model.mixer=attention", "model.position=learned", "model.window=5", "model.norm=layernorm"},
     {"model.mixer=attention", "model.position=sinusoidal", "model.bias=true", "model.ffn=gelu"},
     {"model.mixer=attention", "model.ffn=swiglu", "model.tie_head=false", "model.layers=2"},
+    {"model.mixer=attention", "model.heads=4", "model.kv_heads=2", "model.qk_norm=l2",
+     "model.position=rope"},
     {"model.mixers=[cat,cat,attention]", "model.layers=3", "model.heads@attention=2"},
     {"model.mixer=cat", "model.conv.kind=depthwise", "model.conv.width=4", "model.conv.bias=true"},
     {"model.mixer=cat", "model.conv.on=[q]", "model.heads=2", "model.conv.dilation=3"},
