@@ -24,6 +24,8 @@ static const char *const variants[][5] = {
     {"model.mixer=attention", "model.ffn=swiglu", "model.tie_head=false", "model.layers=2"},
     {"model.mixer=attention", "model.heads=4", "model.kv_heads=2", "model.qk_norm=l2",
      "model.position=rope"},
+    {"model.mixer=based", "model.heads=2", "model.feature_dim=3"},
+    {"model.mixer=performer", "model.heads=2", "model.features=9", "model.eps=0.001"},
     {"model.mixers=[cat,cat,attention]", "model.layers=3", "model.heads@attention=2"},
     {"model.mixer=cat", "model.conv.kind=depthwise", "model.conv.width=4", "model.conv.bias=true"},
     {"model.mixer=cat", "model.conv.on=[q]", "model.heads=2", "model.conv.dilation=3"},
@@ -153,12 +155,16 @@ static void check_gradient(const subject *s) {
     graph_forward(g);
     graph_backward(g);
     double *direction = calloc((size_t)n, sizeof *direction);
+    double *moves = calloc((size_t)n, sizeof *moves); /* 0: a parameter that is not trained */
+    for (int i = 0; i < g->n_param; i++)
+        for (size_t j = 0; j < g->param[i]->n; j++)
+            moves[g->param[i]->offset + j] = !g->param[i]->fixed;
     for (int k = 0; k < 3; k++) {
         rng draw = rng_start(rng_key_make(7, "direction", NULL, 0), (uint64_t)k, 0);
         const double h = 1e-5;
         double predicted = 0;
         for (long i = 0; i < n; i++) {
-            direction[i] = 2 * rng_uniform(&draw) - 1;
+            direction[i] = moves[i] * (2 * rng_uniform(&draw) - 1);
             predicted += direction[i] * grad[i];
         }
         for (long i = 0; i < n; i++) p[i] += h * direction[i];
@@ -172,6 +178,7 @@ static void check_gradient(const subject *s) {
             fail_msg("%s: slope %.12g, gradient says %.12g", s->name, measured, predicted);
     }
     free(direction);
+    free(moves);
     drop_rig(&r);
 }
 

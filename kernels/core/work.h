@@ -39,6 +39,7 @@ enum gla_decay {
     GLA_CHANNEL /* by e^g, g per key channel and token */
 };
 enum { GLA_MAX_KEY = 1024 };
+enum { TAYLOR_MAX_DIM = 31 }; /* 1 + d + d^2 <= GLA_MAX_KEY */
 
 /* A state, a row of decays, one of sums, and what backward keeps per token and key channel. */
 static inline size_t gla_work(int time, int key, int value) {
