@@ -31,6 +31,19 @@ static inline size_t attention_work(int dim) {
     return ATTENTION_TILE * (2 * ATTENTION_TILE + 8 * (size_t)attention_padded(dim) + 4);
 }
 
+/* Blocks that cover a sequence; landmarks and gates of a query. */
+static inline int block_count(int time, int length) { return (time + length - 1) / length; }
+
+/* One number per block. */
+static inline size_t landmark_work(int time, int length) {
+    return (size_t)block_count(time, length);
+}
+
+enum { BLOCKATTEND_MAX_DIM = 1024 };
+
+/* Weight and score of every key. */
+static inline size_t blockattend_work(int time) { return 2 * (size_t)time; }
+
 /* How the state of linear attention fades (gla in kernels.def). */
 enum gla_decay {
     GLA_NONE,   /* it does not */
