@@ -31,6 +31,12 @@ static const char *const variants[][5] = {
     {"model.mixer=convplus", "model.offsets=[]"},
     {"model.mixer=acmix", "model.heads=2", "model.width=20", "model.position=rope",
      "model.qk_norm=rms"},
+    {"model.mixer=lcat", "model.select=soft", "model.heads=2", "model.position=rope"},
+    {"model.mixer=lcat", "model.select=soft", "model.block=5", "model.landmark_width=7",
+     "model.conv.on=[]"},
+    {"model.mixer=lcat", "model.straight_through=false", "model.heads=2", "model.block=3"},
+    {"model.mixer=lcat", "model.straight_through=false", "model.top_k=2", "model.block=1"},
+    {"model.mixer=lcat", "model.straight_through=false", "model.block=20"},
     {"model.mixers=[cat,cat,attention]", "model.layers=3", "model.heads@attention=2"},
     {"model.mixer=cat", "model.conv.kind=depthwise", "model.conv.width=4", "model.conv.bias=true"},
     {"model.mixer=cat", "model.conv.on=[q]", "model.heads=2", "model.conv.dilation=3"},
@@ -151,8 +157,12 @@ static double loss_of(rig *r) {
     return sum;
 }
 
+/* A straight-through gradient is a surrogate, no derivative: the default of lcat. */
+static bool has_surrogate(const subject *s) { return !strcmp(s->name, "model.mixer=lcat "); }
+
 static void check_gradient(const subject *s) {
     rig r;
+    if (has_surrogate(s)) return;
     make_rig(&r, s, "f64", 1, 3, true, HEAD_LOSS);
     graph *g = r.tape.model.g;
     double *p = r.param, *grad = r.grad;
@@ -270,12 +280,41 @@ static void test_conv_place_is_free_for_a_shared_filter(void **state) {
         assert_true(fabs(logits[0][i] - logits[1][i]) < 1e-12 * (1 + fabs(logits[0][i])));
 }
 
+/* The loss of a subject, and how far the gradient of a parameter is from zero. */
+static double landmark_gradient(double *loss, const char *straight_through) {
+    const char *const settings[] = {"model.mixer=lcat", "model.block=3", straight_through};
+    subject s;
+    rig r;
+    read_subject(&s, settings, 3);
+    make_rig(&r, &s, "f64", 1, 3, true, HEAD_LOSS);
+    graph *g = r.tape.model.g;
+    *loss = loss_of(&r);
+    graph_forward(g);
+    graph_backward(g);
+    double sum = 0;
+    for (int i = 0; i < g->n_param; i++)
+        if (strstr(g->param[i]->name, ".landmark"))
+            for (size_t j = 0; j < g->param[i]->n; j++) sum += fabs(((double *)g->param[i]->g)[j]);
+    drop_rig(&r);
+    arena_free(s.arena);
+    return sum;
+}
+
+static void test_straight_through_changes_gradients_only(void **state) {
+    (void)state;
+    double with, without;
+    assert_true(landmark_gradient(&with, "model.straight_through=true") > 1e-9);
+    assert_true(landmark_gradient(&without, "model.straight_through=false") == 0);
+    assert_true(with == without);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gradient_along_directions),
         cmocka_unit_test(test_causality),
         cmocka_unit_test(test_packed_is_alone),
         cmocka_unit_test(test_conv_place_is_free_for_a_shared_filter),
+        cmocka_unit_test(test_straight_through_changes_gradients_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
