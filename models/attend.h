@@ -10,8 +10,9 @@ typedef struct attend_config {
     double temperature; /* start of the learned scale of the scores with QK_L2 */
 } attend_config;
 
-/* q, k, v [R,B,T,C] -> [R,B,T,C]: Canon layers B, norms, rotary positions, softmax(q k / sqrt(D)) v
- * per head. With QK_L2 the scores are temperature_h cos(q, k), temperature learned per head. */
+/* q [R,B,T,C], k and v [R,B,T,G D] -> [R,B,T,C]: Canon layers B, norms, rotary positions,
+ * softmax(q k / sqrt(D)) v per head. With QK_L2 the scores are temperature_h cos(q, k), temperature
+ * learned per head. G < heads: each head of k and v serves heads / G neighbouring heads of q. */
 tensor *attend(block *b, const attend_config *c, tensor *q, tensor *k, tensor *v);
 
 /* heads must divide the width, and rotary positions need an even head dimension. */

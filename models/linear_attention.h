@@ -4,7 +4,8 @@
 #include "kernels/core/map.h"
 #include "kernels/core/work.h"
 
-/* sum_{j <= t} (q_t . k_j) v_j / (sum_{j <= t} q_t . k_j + 1e-6) per head, for features q, k >= 0.
+/* sum_{j <= t} (q_t . k_j) v_j / (sum_{j <= t} q_t . k_j + 1e-6) per head, for features with
+ * q . k >= 0.
  * q, k [R,B,T,heads K], v [R,B,T,C]. The denominator comes from the same sums, with values 1. */
 tensor *linear_attention(block *b, int heads, tensor *q, tensor *k, tensor *v);
 

@@ -3,18 +3,25 @@
  *   o_t = sum_{j <= t} softmax_j(q_t . k_j / sqrt(D)) v_j per head, q = x Wq, k = x Wk, v = x Wv
  *
  * Options: rotary, learned, sinusoidal, alibi or no positions (model.position); q and k normalised
- * per head (rms: Henry et al. 2020 with learned gains; l2: learned temperature); sliding window.
- * Parameters 4 C^2; cost 8 C^2 + 4 T C per token forward; state 2 T C (2 window C). */
+ * per head (rms: Henry et al. 2020 with learned gains; l2: learned temperature); sliding window;
+ * kv_heads: G heads of keys and values, each shared by heads / G neighbouring heads of queries
+ * (grouped queries, Ainslie et al. 2023; G = 1: Shazeer 2019). With G heads of D channels:
+ * parameters 2 C^2 + 2 C G D (4 C^2 for G = heads); cost twice that + 4 T C per token forward;
+ * state 2 T G D (2 window G D). */
 #include "attend.h"
 
+#include <stdio.h>
+
 typedef struct config {
-    long heads, window;
+    long heads, kv_heads, window;
     int qk_norm;
     double temperature;
 } config;
 
 static const field fields[] = {
     {"heads", FIELD_INT, offsetof(config, heads), "1", 1, 1024, .help = "attention heads"},
+    {"kv_heads", FIELD_INT, offsetof(config, kv_heads), "0", 0, 1024,
+     .help = "heads of keys and values, shared by groups of query heads; 0: as many as heads"},
     {"qk_norm", FIELD_CHOICE, offsetof(config, qk_norm), "none", .choices = "none|rms|l2",
      .help = "normalise q and k per head"},
     {"temperature", FIELD_REAL, offsetof(config, temperature), "10", 0, 1000,
@@ -23,22 +30,32 @@ static const field fields[] = {
      .help = "tokens a query sees, itself included; 0: all"},
 };
 
+static long kv_heads(const config *c) { return c->kv_heads ? c->kv_heads : c->heads; }
+
 static const char *check(const void *settings, const model_config *m) {
-    return attend_check(((const config *)settings)->heads, m);
+    static _Thread_local char text[160];
+    const config *c = settings;
+    if (attend_check(c->heads, m)) return attend_check(c->heads, m);
+    if (c->heads % kv_heads(c) == 0) return NULL;
+    snprintf(text, sizeof text, "model.kv_heads: %ld does not divide model.heads: %ld", c->kv_heads,
+             c->heads);
+    return text;
 }
 
 static tensor *build(block *b, const void *settings, tensor *x) {
     const config *c = settings;
     const attend_config attention = {(int)c->heads, (int)c->window, (qk_norm)c->qk_norm,
                                      c->temperature};
-    tensor *q = block_linear(b, "wq", x, b->d_model), *k = block_linear(b, "wk", x, b->d_model),
-           *v = block_linear(b, "wv", x, b->d_model);
+    const int shared = b->d_model / (int)c->heads * (int)kv_heads(c);
+    tensor *q = block_linear(b, "wq", x, b->d_model), *k = block_linear(b, "wk", x, shared),
+           *v = block_linear(b, "wv", x, shared);
     return block_output(b, "wo", attend(b, &attention, q, k, v));
 }
 
 static double state_size(const void *settings, const model_config *m, long time) {
-    const long window = ((const config *)settings)->window;
-    return 2.0 * (double)(window && window < time ? window : time) * (double)m->d_model;
+    const config *c = settings;
+    const double kept = (double)(c->window && c->window < time ? c->window : time);
+    return 2 * kept * (double)(m->d_model / c->heads * kv_heads(c));
 }
 
 MIXER(attention) = {

@@ -3,6 +3,7 @@
 
 #include "backend.h"
 #include "op.h"
+#include "orthogonal.h"
 #include "rng.h"
 
 #include <stdio.h>
@@ -174,6 +175,11 @@ void graph_init(const graph *g, uint64_t seed, double scale, double *out) {
         const tensor *t = g->param[i];
         const size_t n = t->n / (size_t)g->runs;
         rng r = rng_start(rng_key_make(seed, "init", t->name, strlen(t->name)), 0, 0);
+        if (t->start.kind == INIT_ORTHOGONAL) {
+            const int cols = tensor_last(t);
+            orthogonal_rows(out + t->offset, &r, (int)n / cols, cols);
+            continue;
+        }
         for (size_t j = 0; j < n; j++) {
             double v = 0;
             switch (t->start.kind) {
@@ -182,6 +188,7 @@ void graph_init(const graph *g, uint64_t seed, double scale, double *out) {
             case INIT_UNIFORM: v = scale * t->start.a * (2 * rng_uniform(&r) - 1); break;
             case INIT_IDENTITY_TAP: v = j < (size_t)tensor_last(t); break;
             case INIT_FORMULA: v = t->formula(&r, t, j); break;
+            case INIT_ORTHOGONAL: break;
             }
             out[t->offset + j] = v;
         }

@@ -43,10 +43,11 @@ typedef enum init_kind {
     INIT_UNIFORM,
     INIT_IDENTITY_TAP,
     INIT_FORMULA,
+    INIT_ORTHOGONAL,
 } init_kind;
 
 /* How a parameter starts. INIT_IDENTITY_TAP: lag 0 of a filter [W, groups] is 1, others 0.
- * INIT_FORMULA: what tensor.formula says. */
+ * INIT_FORMULA: what tensor.formula says. INIT_ORTHOGONAL: see orthogonal.h; not scaled. */
 typedef struct init {
     init_kind kind;
     double a; /* constant, standard deviation, or bound of U(-a, a) */
@@ -62,8 +63,8 @@ typedef struct tensor {
     /* parameters */
     init start;
     double (*formula)(struct rng *draw, const struct tensor *t, size_t j); /* element j of a run */
-    bool decay;
-    size_t offset; /* elements before this parameter, per run, in the flat buffer */
+    bool decay, fixed; /* fixed: not trained, no op writes its gradient */
+    size_t offset;     /* elements before this parameter, per run, in the flat buffer */
     /* planner: first and last moment the data and the gradient are needed; place in the arena */
     int first, last, g_first, g_last;
     size_t at, g_at;

@@ -31,6 +31,19 @@ static inline size_t attention_work(int dim) {
     return ATTENTION_TILE * (2 * ATTENTION_TILE + 8 * (size_t)attention_padded(dim) + 4);
 }
 
+/* Blocks that cover a sequence; landmarks and gates of a query. */
+static inline int block_count(int time, int length) { return (time + length - 1) / length; }
+
+/* One number per block. */
+static inline size_t landmark_work(int time, int length) {
+    return (size_t)block_count(time, length);
+}
+
+enum { BLOCKATTEND_MAX_DIM = 1024 };
+
+/* Weight and score of every key. */
+static inline size_t blockattend_work(int time) { return 2 * (size_t)time; }
+
 /* How the state of linear attention fades (gla in kernels.def). */
 enum gla_decay {
     GLA_NONE,   /* it does not */
@@ -39,6 +52,7 @@ enum gla_decay {
     GLA_CHANNEL /* by e^g, g per key channel and token */
 };
 enum { GLA_MAX_KEY = 1024 };
+enum { TAYLOR_MAX_DIM = 31 }; /* 1 + d + d^2 <= GLA_MAX_KEY */
 
 /* A state, a row of decays, one of sums, and what backward keeps per token and key channel. */
 static inline size_t gla_work(int time, int key, int value) {
