@@ -106,7 +106,8 @@ __global__ void __launch_bounds__(DZ_THREADS)
                 right[lane * DZ_U + e] =
                     c < s.cols && e0 + e < s.rank ? u[(e * s.width + k) * s.cols + c] : 0;
             __syncthreads();
-            for (int j = 0; j < DZ_COLS; j++)
+            const int depth = (int)smaller(DZ_COLS, s.cols - c0);
+            for (int j = 0; j < depth; j++)
                 for (int r = 0; r < 4; r++)
                     for (int f = 0; f < 2; f++)
                         sum[r][f] =
