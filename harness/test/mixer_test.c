@@ -3,6 +3,7 @@
  * task. */
 #include "harness/catalog.h"
 #include "harness/trainer.h"
+#include "kernels/core/op.h"
 
 // cmocka needs these four before it
 #include <setjmp.h>
