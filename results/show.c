@@ -80,7 +80,7 @@ static void put_visible(const char *text, FILE *out) {
 static void print_fields(sqlite3_stmt *row, FILE *out) {
     for (int i = 0; i < sqlite3_column_count(row); i++) {
         if (!*sql_text(row, i)) continue;
-        fprintf(out, "%-16s ", sqlite3_column_name(row, i));
+        fprintf(out, "%-24s ", sqlite3_column_name(row, i));
         put_visible(sql_text(row, i), out);
     }
 }

@@ -249,7 +249,7 @@ static void test_show(void **state) {
     FILE *out = fmemopen(printed, sizeof printed - 1, "w");
     if (run_show(s, "b", false, out, &e)) fail_msg("%s", e.text);
     fclose(out);
-    assert_non_null(strstr(printed, "state            diverged\n"));
+    assert_non_null(strstr(printed, "state                    diverged\n"));
     assert_non_null(strstr(printed, "train.seed"));
     assert_non_null(strstr(printed, "line one line | two"));
     assert_non_null(strstr(printed, "checkpoint"));
