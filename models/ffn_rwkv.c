@@ -1,6 +1,6 @@
 /* ffn_rwkv.c - channel mixing of RWKV: y = sigmoid(z_r W_r) * (relu(z_k W_k)^2 W_v), with
  * z_i = x + mu_i (x_{t-1} - x). Inner width 4 C by default. Source: Peng et al. 2023. */
-#include "kernels/core/map.h"
+#include "kernels/core/functions.h"
 #include "rwkv.h"
 
 typedef struct config {

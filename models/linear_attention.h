@@ -1,7 +1,7 @@
 /* linear_attention.h - what mixers with a matrix state per head share. */
 #pragma once
 #include "conv.h"
-#include "kernels/core/map.h"
+#include "kernels/core/functions.h"
 #include "kernels/core/work.h"
 
 /* sum_{j <= t} (q_t . k_j) v_j / (sum_{j <= t} q_t . k_j + 1e-6) per head, for features with

@@ -2,7 +2,7 @@
 #include "long_filter.h"
 
 #include "decay.h"
-#include "kernels/core/map.h"
+#include "kernels/core/functions.h"
 #include "kernels/core/op.h"
 
 #include <math.h>

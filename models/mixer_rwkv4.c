@@ -6,7 +6,7 @@
  * The decays e^decay of a layer start from e^-5 to e^3 over the channels, as in the reference code;
  * u starts at log 0.3 with a zigzag of 1/2. A depth of one layer is allowed. Use ffn: rwkv with it.
  * Parameters 4 C^2 + 5 C; state 4 C (three sums and the previous token). */
-#include "kernels/core/map.h"
+#include "kernels/core/functions.h"
 #include "kernels/core/op.h"
 #include "rwkv.h"
 

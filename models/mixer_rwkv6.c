@@ -8,7 +8,7 @@
  * Ranks 32 (blends) and 64 (decay), or C / 2 where the model is narrower. Group norm: per head,
  * then a gain and an addend per channel. w0 starts from -6 to -1 over the channels, u as in rwkv4
  * without the logarithm. Parameters 5 C^2 + 10 C rank + 2 C rank_w + 10 C; state C (D + 1). */
-#include "kernels/core/map.h"
+#include "kernels/core/functions.h"
 #include "kernels/core/op.h"
 #include "linear_attention.h"
 #include "rwkv.h"

@@ -1,7 +1,7 @@
 /* features.c - fixed functions of time; see kernels.def. Worked out in double: they are computed
  * once per replay, over T elements, and feed long filters. */
 #include "cpu.h"
-#include "kernels/core/map.h"
+#include "kernels/core/functions.h"
 
 #include <string.h>
 

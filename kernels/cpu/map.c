@@ -2,8 +2,8 @@
  *
  * In float everything but sin and log1p rests on the polynomial exponential of cpu.h. A function is
  * one line of the table below: its value and its derivative, given x. */
-#include "kernels/core/map.h"
 #include "cpu.h"
+#include "kernels/core/functions.h"
 
 static inline real real_tanh(real x) { return 2 * real_sigmoid(2 * x) - 1; }
 

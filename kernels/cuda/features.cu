@@ -2,7 +2,7 @@
  *
  * Worked out in double, as on a CPU: there are only T cols numbers, and they feed long filters. A
  * thread makes one of them and stores it for all runs. */
-#include "kernels/core/map.h"
+#include "kernels/core/functions.h"
 #include "port.cuh"
 
 namespace {

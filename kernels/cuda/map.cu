@@ -1,9 +1,9 @@
-/* map.cu - functions of one variable; see kernels.def and core/map.h.
+/* map.cu - functions of one variable; see kernels.def and core/functions.h.
  *
  * A function is one line of the table: its value and its derivative, given x. Each becomes a kernel
  * of its own, so that cheap ones do not pay for the registers of the sine. 8 bytes per element
  * forward, 16 backward hide what they cost. */
-#include "kernels/core/map.h"
+#include "kernels/core/functions.h"
 #include "pointwise.cuh"
 
 namespace {

@@ -1,9 +1,9 @@
-/* features.c - fixed functions of time, from which filters are made; see core/map.h.
+/* features.c - fixed functions of time, from which filters are made; see core/functions.h.
  *
  * Input: x [R,B,T,..], for its shape only. Output [R,T,.heads]; .kind: enum features_kind, .steps:
  * the length that counts as 1. FEATURES_FOURIER needs an odd number of channels. No gradient. */
+#include "kernels/core/functions.h"
 #include "kernels/core/kernels.h"
-#include "kernels/core/map.h"
 #include "kernels/core/op.h"
 
 static const char *shape(node *n) {

@@ -1,7 +1,7 @@
-/* map.c - y = f(x + a) for the functions of core/map.h, chosen by .kind; a is .scale.
+/* map.c - y = f(x + a) for the functions of core/functions.h, chosen by .kind; a is .scale.
  *
  * Input: x of any shape. Output like x. dx = dy f'(x + a). Cost counted as 5 per element. */
-#include "kernels/core/map.h"
+#include "kernels/core/functions.h"
 #include "kernels/core/kernels.h"
 #include "kernels/core/op.h"
 

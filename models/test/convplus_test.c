@@ -89,7 +89,8 @@ static void check_blend(blend s) {
     set_fields(config, m, &s);
     model_spec spec = {.common = {.layers = 1, .d_model = C, .init_std = 0.7}, .max_time = LONGEST};
     graph *g = graph_new(a, device, 1);
-    block b = {g, &spec, 1, B, T, C, 0, "mixer", NULL, NULL, NULL};
+    block b = {
+        .g = g, .spec = &spec, .runs = 1, .batch = B, .time = T, .d_model = C, .part = "mixer"};
     tensor *x = graph_input(g, TENSOR_REAL, "x", DIM(1, B, T, C));
     tensor *y = m->build(&b, config, x);
     if (!y) fail_msg("%s", g->error.text);

@@ -1,4 +1,4 @@
-/* map.h - names of functions: those of one variable that the op `map` computes, y = f(x + a);
+/* functions.h - names of functions: those of one variable that the op `map` computes, y = f(x + a);
  * MAP_TIMES alone is y = a x. */
 #pragma once
 
