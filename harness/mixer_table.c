@@ -25,22 +25,33 @@ typedef struct row {
     double mem_bytes; /* planned, of a whole model in training */
 } row;
 
-static bool has_field(const mixer *m, const char *name, size_t length) {
-    for (int i = 0; i < m->fields.n; i++)
-        if (strlen(m->fields.field[i].name) == length &&
-            !strncmp(m->fields.field[i].name, name, length))
+static bool has_field(const field_table *t, const char *name, size_t length) {
+    for (int i = 0; i < t->n; i++)
+        if (strlen(t->field[i].name) == length && !strncmp(t->field[i].name, name, length))
             return true;
     return false;
 }
 
+/* The ffn that the user names; NULL: none, or no such ffn. */
+static const ffn *asked_ffn(const asked *q) {
+    const char key[] = "model.ffn=";
+    const ffn *f = NULL;
+    for (int i = 0; i < q->settings.n; i++)
+        if (!strncmp(q->settings.text[i], key, sizeof key - 1))
+            f = ffn_find(q->settings.text[i] + sizeof key - 1);
+    return f;
+}
+
 /* Not: a setting of other mixers, such as model.heads=4 for one without heads. */
-static bool applies(const char *setting, const mixer *m) {
+static bool applies(const asked *q, const char *setting, const mixer *m) {
     const char section[] = "model.", *name = setting + sizeof section - 1;
     if (strncmp(setting, section, sizeof section - 1) != 0) return true;
     const size_t length = strcspn(name, "=");
+    const ffn *f = asked_ffn(q);
     bool others = false;
-    for (int i = 0; i < n_mixers; i++) others |= has_field(mixers[i], name, length);
-    return !others || has_field(m, name, length);
+    for (int i = 0; i < n_mixers; i++) others |= has_field(&mixers[i]->fields, name, length);
+    return !others || has_field(&m->fields, name, length) ||
+           (f && has_field(&f->fields, name, length));
 }
 
 /* The settings of the user with this mixer. They need a task, whose data is not looked at. */
@@ -50,7 +61,7 @@ static status bind(job *j, const asked *q, const mixer *m, error *e) {
     int n = 0;
     setting[n++] = "task.name=nar";
     for (int i = 0; i < q->settings.n; i++)
-        if (applies(q->settings.text[i], m)) setting[n++] = q->settings.text[i];
+        if (applies(q, q->settings.text[i], m)) setting[n++] = q->settings.text[i];
     setting[n++] = arena_printf(a, "model.mixer=%s", m->name);
     diag *d = diag_new(a);
     const config *c = config_from_settings(a, catalog_schema(), setting, n, d);
