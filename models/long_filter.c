@@ -8,6 +8,8 @@
 #include <math.h>
 #include <stdio.h>
 
+enum { SINE_LAYERS = 3 }; /* as in the code of Hyena's authors */
+
 static tensor *layer(block *b, const char *name, int number, tensor *x, int out) {
     char weight_name[96], bias_name[96];
     if (!x) return NULL;
@@ -27,12 +29,15 @@ tensor *filter_implicit(block *b, const char *name, const implicit_filter *f, te
     tensor *h = APPLY_WITH(g, features, IN(x), .heads = f->features, .steps = length);
     snprintf(full, sizeof full, "%s_freq", name);
     tensor *freq = block_param(b, full, (init){INIT_CONST, 1}, false, DIM(f->width));
-    for (int i = 0; i < 2; i++) {
-        h = layer(b, name, i + 1, h, f->width);
+    for (int i = 1; i <= SINE_LAYERS; i++) {
+        h = layer(b, name, i, h, f->width);
         h = APPLY(g, headscale, IN(h, freq));
         h = APPLY_WITH(g, map, IN(h), .kind = MAP_SIN);
     }
-    h = layer(b, name, 3, h, cols);
+    snprintf(full, sizeof full, "%s_w%d", name, SINE_LAYERS + 1); /* no bias */
+    tensor *last =
+        block_param(b, full, (init){INIT_UNIFORM, 1 / sqrt(f->width)}, false, DIM(f->width, cols));
+    h = APPLY(g, linear, IN(h, last));
     tensor *window =
         APPLY_WITH(g, features, IN(x), .heads = cols, .steps = length, .kind = FEATURES_WINDOW);
     return APPLY(g, mul, IN(h, window));

@@ -67,7 +67,7 @@ static void by_definition(double *out, const graph *g, const blend *s, const dou
     memset(out, 0, T * C * sizeof *out);
     for (int t = 0; t < T; t++) {
         for (int k = 0; k < s->n; k++) {
-            char weight[8], share[8];
+            char weight[16], share[16];
             snprintf(weight, sizeof weight, "w%d", k);
             snprintf(share, sizeof share, "a%d", k);
             if (t >= s->offset[k])

@@ -19,11 +19,11 @@ def implicit(w, cols, time, width, features, length):
     wave = torch.exp(-2j * math.pi * frequency * s[:, None])
     h = torch.cat([s[:, None], wave.real, wave.imag], 1)
     speed = w("filter_freq", width, mean=1)
-    for name in ("filter_w1", "filter_w2"):
+    for name in ("filter_w1", "filter_w2", "filter_w3"):
         h = torch.sin(speed * linear(w, name, h, width, bias=True))
     slow, fast = math.log(100) / 1.5, math.log(100) / 0.3
     window = torch.exp(-s[:, None] * torch.linspace(slow, fast, cols, dtype=s.dtype))
-    return linear(w, "filter_w3", h, cols, bias=True) * window
+    return linear(w, "filter_w4", h, cols, bias=False) * window
 
 
 def hyena(w, option, x, layer):
