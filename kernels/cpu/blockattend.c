@@ -3,26 +3,11 @@
  * One query at a time: weights of all keys from its gates, scores of the keys that have one, then
  * sums. With e = e^(s - lse), the share of a key with weight 1, backward is
  *   a_j = e_j (dO . v_j - dO . o), dv_j += u_j e_j dO, ds_j = u_j a_j, du_j = a_j. */
-#include "cpu.h"
-#include "kernels/core/work.h"
-
-typedef struct shape {
-    long time, heads, dim, block, blocks, row; /* row: channels of all heads */
-    real scale;
-} shape;
-
-static shape shape_make(int time, int heads, int dim, int block, double scale) {
-    return (shape){time,
-                   heads,
-                   dim,
-                   block,
-                   block_count(time, block),
-                   (long)heads * dim,
-                   (real)(scale != 0 ? scale : 1 / sqrt(dim))};
-}
+#include "blocks.h"
+#include "dot.h"
 
 /* u[j], j <= t. */
-static void key_weights(real *u, const real *gate, const shape *s, long t) {
+static void key_weights(real *u, const real *gate, const block_shape *s, long t) {
     const long own = t / s->block;
     for (long b = 0; b < own; b++) {
         real *at = u + b * s->block;
@@ -32,18 +17,12 @@ static void key_weights(real *u, const real *gate, const shape *s, long t) {
     for (long j = own * s->block; j <= t; j++) u[j] = 1;
 }
 
-static real dot_of(const real *a, const real *b, long n) {
-    real dot = 0;
-    SIMD_SUM(dot) for (long d = 0; d < n; d++) dot += a[d] * b[d];
-    return dot;
-}
-
 static void query_forward(real *o, real *lse, const real *q, const real *k, const real *v,
-                          const real *u, real *score, const shape *s, long t) {
+                          const real *u, real *score, const block_shape *s, long t) {
     real top = -INFINITY, total = 0;
     for (long j = 0; j <= t; j++) {
         if (u[j] == 0) continue;
-        score[j] = s->scale * dot_of(q, k + j * s->row, s->dim);
+        score[j] = s->scale * real_dot(q, k + j * s->row, s->dim);
         top = score[j] > top ? score[j] : top;
     }
     for (long d = 0; d < s->dim; d++) o[d] = 0;
@@ -61,7 +40,7 @@ static void query_forward(real *o, real *lse, const real *q, const real *k, cons
 void K(blockattend_fwd)(real *o, real *lse, const real *q, const real *k, const real *v,
                         const real *gate, real *work, int sequences, int time, int heads, int dim,
                         int block, double scale) {
-    const shape s = shape_make(time, heads, dim, block, scale);
+    const block_shape s = block_shape_make(time, heads, dim, block, scale);
     for (long b = 0; b < sequences; b++)
         for (long h = 0; h < heads; h++)
             for (long t = 0; t < time; t++) {
@@ -78,13 +57,13 @@ typedef struct gradients {
 
 /* u becomes a: gradients of the weights, where there was one. */
 static void query_backward(gradients to, const real *dO, const real *o, real lse, const real *q,
-                           const real *k, const real *v, real *u, const shape *s, long t) {
-    const real delta = dot_of(dO, o, s->dim);
+                           const real *k, const real *v, real *u, const block_shape *s, long t) {
+    const real delta = real_dot(dO, o, s->dim);
     for (long j = 0; j <= t; j++) {
         if (u[j] == 0) continue;
         const real *kj = k + j * s->row;
-        const real e = real_exp(s->scale * dot_of(q, kj, s->dim) - lse), p = u[j] * e;
-        const real a = e * (dot_of(dO, v + j * s->row, s->dim) - delta), ds = s->scale * u[j] * a;
+        const real e = real_exp(s->scale * real_dot(q, kj, s->dim) - lse), p = u[j] * e;
+        const real a = e * (real_dot(dO, v + j * s->row, s->dim) - delta), ds = s->scale * u[j] * a;
         real *dk = OFFSET(to.dk, j * s->row), *dv = OFFSET(to.dv, j * s->row);
         if (to.dq) SIMD for (long d = 0; d < s->dim; d++) to.dq[d] += ds * kj[d];
         if (dk) SIMD for (long d = 0; d < s->dim; d++) dk[d] += ds * q[d];
@@ -94,7 +73,8 @@ static void query_backward(gradients to, const real *dO, const real *o, real lse
 }
 
 /* a: gradients of the weights, 0 where a key has none. */
-static void gate_backward(real *dgate, const real *gate, const real *a, const shape *s, long t) {
+static void gate_backward(real *dgate, const real *gate, const real *a, const block_shape *s,
+                          long t) {
     for (long b = 0; b < t / s->block; b++) {
         const real *at = a + b * s->block;
         if (b > 0) {
@@ -111,7 +91,7 @@ void K(blockattend_bwd)(real *dq, real *dk, real *dv, real *dgate, const real *d
                         const real *lse, const real *q, const real *k, const real *v,
                         const real *gate, real *work, int sequences, int time, int heads, int dim,
                         int block, double scale) {
-    const shape s = shape_make(time, heads, dim, block, scale);
+    const block_shape s = block_shape_make(time, heads, dim, block, scale);
     for (long b = 0; b < sequences; b++)
         for (long h = 0; h < heads; h++)
             for (long t = 0; t < time; t++) {

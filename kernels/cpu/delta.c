@@ -6,7 +6,7 @@
  *
  *   dS_t += q_t dO_t^T, dq_t = S_t dO_t, du = dS_t^T k_t, dv = beta du, dbeta = du . (v - P^T k),
  *   dk = dS_t u - P_t (beta du), dP = dS_t - k (beta du)^T, dg = <dP, P_t>, dS_{t-1} = e^g dP */
-#include "cpu.h"
+#include "dot.h"
 #include "kernels/core/work.h"
 
 #include <string.h>
@@ -21,12 +21,6 @@ typedef struct stream {
     const real *q, *k, *v, *beta, *g, *dO;
     real *dq, *dk, *dv, *dbeta, *dg;
 } stream;
-
-static real dot(const real *a, const real *b, long n) {
-    real sum = 0;
-    SIMD_SUM(sum) for (long d = 0; d < n; d++) sum += a[d] * b[d];
-    return sum;
-}
 
 /* P = e^g S, in place; u = beta (v - P^T k). `known` [V]: scratch. */
 static void decay_and_miss(real *state, real *u, real *known, const stream *x, const shape *s,
@@ -78,13 +72,13 @@ static void token_backward(real *dS, const real *P, const real *u, real *du, rea
     const long n = s->value, row = t * s->heads * s->key, out = t * s->heads * n;
     const real a = x->g ? real_exp(x->g[t * s->heads]) : 1, beta = x->beta[t * s->heads];
     const real *q = x->q + row, *k = x->k + row, *v = x->v + out, *dO = x->dO + out;
-    const real seen = dot(u, dO, n);
+    const real seen = real_dot(u, dO, n);
     memset(du, 0, (size_t)n * sizeof *du);
     memset(known, 0, (size_t)n * sizeof *known);
     for (long i = 0; i < s->key; i++) {
         real *di = dS + i * n;
         const real *pi = P + i * n;
-        if (x->dq) x->dq[row + i] += dot(pi, dO, n) + k[i] * seen;
+        if (x->dq) x->dq[row + i] += real_dot(pi, dO, n) + k[i] * seen;
         SIMD for (long d = 0; d < n; d++) {
             di[d] += q[i] * dO[d];
             du[d] += k[i] * di[d];
@@ -99,7 +93,7 @@ static void token_backward(real *dS, const real *P, const real *u, real *du, rea
     for (long i = 0; i < s->key; i++) {
         real *di = dS + i * n;
         const real *pi = P + i * n;
-        if (x->dk) x->dk[row + i] += dot(di, u, n) - dot(pi, du, n);
+        if (x->dk) x->dk[row + i] += real_dot(di, u, n) - real_dot(pi, du, n);
         SIMD_SUM(dg) for (long d = 0; d < n; d++) {
             const real dP = di[d] - k[i] * du[d];
             dg += dP * pi[d];

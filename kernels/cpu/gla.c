@@ -10,7 +10,7 @@
  * dG_t = q_t dq_t - k_t dk_t per channel, and dg_s is the sum of dG_t over t >= s (Yang et al.
  * 2024, appendix C). With a bonus, o_t reads S_{t-1}, so that dq counts for G_{t-1}, and the term
  * of the bonus is left out of it. Sums over time in double. */
-#include "cpu.h"
+#include "dot.h"
 #include "kernels/core/work.h"
 
 #include <string.h>
@@ -86,12 +86,6 @@ static void advance(real *state, real *o, const real *a, const real *k, const re
     }
 }
 
-static real dot(const real *a, const real *b, long n) {
-    real sum = 0;
-    SIMD_SUM(sum) for (long d = 0; d < n; d++) sum += a[d] * b[d];
-    return sum;
-}
-
 /* sum_i q_i u_i k_i: the weight of the current token's value. */
 static real bonus_weight(const real *q, const real *u, const real *k, long n) {
     real sum = 0;
@@ -137,7 +131,7 @@ static void query_pass(const stream *x, const scratch *w, const shape *s, long h
             }
             inner[i] = sum;
         }
-        const real now = x->u ? dot(v, dO, s->value) : 0;
+        const real now = x->u ? real_dot(v, dO, s->value) : 0;
         if (x->dq) {
             real *dq = x->dq + t * row;
             for (long i = 0; i < s->key; i++) dq[i] += inner[i] + (x->u ? now * x->u[i] * k[i] : 0);
@@ -154,7 +148,7 @@ static void state_pass(const stream *x, const scratch *w, const shape *s, long h
     for (long t = s->time - 1; t >= 0; t--) {
         const real *q = x->q + t * row, *k = x->k + t * row, *v = x->v + t * out;
         const real *dO = x->dO + t * out;
-        const real now = x->u ? dot(v, dO, s->value) : 0;
+        const real now = x->u ? real_dot(v, dO, s->value) : 0;
         const real weight = x->u ? bonus_weight(q, x->u, k, s->key) : 0;
         double all = 0;
         read_decays(w->a, s, x->g, head, t, s->time - 1);

@@ -1,26 +1,12 @@
 /* landmark.c - softmax over the landmarks of earlier blocks; see kernels.def. */
-#include "cpu.h"
-#include "kernels/core/work.h"
-
-typedef struct marks {
-    long time, heads, dim, block, blocks, row; /* row: channels of all heads */
-    real scale;
-} marks;
-
-static marks marks_make(int time, int heads, int dim, int block, double scale) {
-    return (marks){time,
-                   heads,
-                   dim,
-                   block,
-                   block_count(time, block),
-                   (long)heads * dim,
-                   (real)(scale != 0 ? scale : 1 / sqrt(dim))};
-}
+#include "blocks.h"
 
 /* Where landmark b of the sequence and head starts in c, counted from the head's first channel. */
-static long landmark_at(const marks *m, long b) { return (b * m->block + m->block - 1) * m->row; }
+static long landmark_at(const block_shape *m, long b) {
+    return (b * m->block + m->block - 1) * m->row;
+}
 
-static void landmark_row(real *p, const real *q, const real *c, const marks *m, long seen) {
+static void landmark_row(real *p, const real *q, const real *c, const block_shape *m, long seen) {
     real top = -INFINITY, total = 0;
     for (long b = 0; b < seen; b++) {
         const real *at = c + landmark_at(m, b);
@@ -39,7 +25,7 @@ static void landmark_row(real *p, const real *q, const real *c, const marks *m, 
 
 void K(landmark_fwd)(real *p, const real *q, const real *c, int sequences, int time, int heads,
                      int dim, int block, double scale) {
-    const marks m = marks_make(time, heads, dim, block, scale);
+    const block_shape m = block_shape_make(time, heads, dim, block, scale);
     for (long i = 0; i < (long)sequences * time; i++)
         for (long h = 0; h < heads; h++)
             landmark_row(p + (i * heads + h) * m.blocks, q + i * m.row + h * dim,
@@ -48,7 +34,7 @@ void K(landmark_fwd)(real *p, const real *q, const real *c, int sequences, int t
 
 /* ds: gradients of the scores, scale folded in. */
 static void landmark_row_back(real *dq, real *dc, real *ds, const real *dp, const real *p,
-                              const real *q, const real *c, const marks *m, long seen) {
+                              const real *q, const real *c, const block_shape *m, long seen) {
     real total = 0;
     for (long b = 0; b < seen; b++) total += p[b] * dp[b];
     for (long b = 0; b < seen; b++) ds[b] = m->scale * p[b] * (dp[b] - total);
@@ -62,7 +48,7 @@ static void landmark_row_back(real *dq, real *dc, real *ds, const real *dp, cons
 void K(landmark_bwd)(real *dq, real *dc, const real *dp, const real *p, const real *q,
                      const real *c, real *work, int sequences, int time, int heads, int dim,
                      int block, double scale) {
-    const marks m = marks_make(time, heads, dim, block, scale);
+    const block_shape m = block_shape_make(time, heads, dim, block, scale);
     for (long i = 0; i < (long)sequences * time; i++)
         for (long h = 0; h < heads; h++) {
             const long at = i * m.row + h * dim, from = i / time * time * m.row + h * dim;
