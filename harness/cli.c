@@ -13,6 +13,10 @@ const char default_db[] = "out/results.db";
 const command commands[] = {
     {"run", "FILE [key=value ...]", "train what is missing of a grid, then write its report",
      command_run},
+    {"submit", "FILE --slurm [key=value ...]", "the same on a Slurm cluster, as an array job",
+     command_submit},
+    {"collect", "[FILE [key=value ...]]", "bring the shares of a sweep into one database",
+     command_collect},
     {"status", "", "how far each experiment of a database is", command_status},
     {"report", "EXPERIMENT|FILE", "tables and figures of an experiment", command_report},
     {"query", "SQL", "read the database with SQL, or with a preset", command_query},

@@ -37,7 +37,13 @@ status cli_parse(arena *a, int argc, char **argv, const cli_option *option, int 
 const command *command_find(const char *name); /* NULL: none */
 extern const char default_db[];                /* "out/results.db" */
 
+/* Shared by run and collect: writes the report of an experiment into `out`, NULL: report/EXPERIMENT
+ * beside the database, and says where. */
+status write_report(arena *a, const char *db, const char *experiment, const char *out, error *e);
+
 status command_run(int argc, char **argv, error *e);
+status command_submit(int argc, char **argv, error *e);
+status command_collect(int argc, char **argv, error *e);
 status command_report(int argc, char **argv, error *e);
 status command_status(int argc, char **argv, error *e);
 status command_query(int argc, char **argv, error *e);

@@ -4,6 +4,7 @@
 #include "results/show.h"
 #include "results/summary.h"
 #include "schedule.h"
+#include "slurm_view.h"
 
 #include <libgen.h>
 #include <stdio.h>
@@ -25,22 +26,53 @@ static status refuse_words(const cli_texts *words, int most, const char *command
                      command_name, words->text[most]);
 }
 
+static status print_hash(store *results, error *e) {
+    char hash[65];
+    if (store_content_hash(results, hash, e)) return e->code;
+    printf("%s\n", hash);
+    return STATUS_OK;
+}
+
+static status print_shares(arena *a, const char *db, const slurm_array *array, int n, bool json,
+                           error *e) {
+    bool is_first = true;
+    for (int i = 0; i < n; i++) {
+        share_view *view = ARENA_NEW(a, share_view, array[i].shares);
+        if (slurm_array_look(view, a, db, &array[i], e)) return e->code;
+        if (json)
+            slurm_array_print_json(stdout, &array[i], view, &is_first);
+        else
+            slurm_array_print(stdout, &array[i], view);
+    }
+    if (json) printf("%s]\n", is_first ? "[" : "");
+    return STATUS_OK;
+}
+
 status command_status(int argc, char **argv, error *e) {
     arena *a = arena_new();
     const char *db = default_db;
-    bool json = false;
+    bool json = false, shares = false, hash = false;
     const cli_option options[] = {
         {"db", CLI_TEXT, &db, "FILE", "results database (default out/results.db)"},
         {"json", CLI_FLAG, &json, NULL, "for scripts"},
+        {"shares", CLI_FLAG, &shares, NULL, "only the shares of what was submitted"},
+        {"hash", CLI_FLAG, &hash, NULL, "only a hash of all results: equal for equal results"},
     };
     cli_texts words = {0};
     store *results = NULL;
+    slurm_array *array = NULL;
+    int n_arrays = 0;
     status s = CLI_PARSE(a, argc, argv, options, &words, e);
     if (!s) s = refuse_words(&words, 1, "status", e);
-    if (!s && !(results = store_open_readonly(db, e))) s = e->code;
-    if (!s)
+    if (!s && !hash && (shares || !json)) s = slurm_array_list(&array, &n_arrays, a, db, e);
+    const bool collected = access(db, F_OK) == 0; /* or all is still with the shares */
+    if (!s && !shares && (collected || !n_arrays) && !(results = store_open_readonly(db, e)))
+        s = e->code;
+    if (!s && hash) s = print_hash(results, e);
+    if (!s && results && !hash)
         s = summary_print(results, words.n ? words.text[0] : NULL, json ? QUERY_JSON : QUERY_TABLE,
                           stdout, e);
+    if (!s && !hash && (shares || !json)) s = print_shares(a, db, array, n_arrays, json, e);
     store_close(results);
     arena_free(a);
     return s;

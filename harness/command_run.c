@@ -3,6 +3,7 @@
 #include "plan_sweep.h"
 #include "report/report.h"
 #include "schedule.h"
+#include "slurm_script.h"
 
 #include <libgen.h>
 #include <stdio.h>
@@ -12,7 +13,7 @@
 enum { MAX_PACK = 4096 };
 
 typedef struct run_flags {
-    const char *db, *device, *only, *out, *retry, *pack;
+    const char *db, *device, *only, *out, *retry, *pack, *share;
     long workers;
     bool dry_run, fail_fast, keep_going, no_report;
 } run_flags;
@@ -27,11 +28,10 @@ static void print_outcome(const grid *g, const sweep_outcome *o) {
     printf("; %.1f s\n", o->wall_s);
 }
 
-static status write_report(arena *a, const run_flags *f, const grid *g, error *e) {
+status write_report(arena *a, const char *db, const char *experiment, const char *out, error *e) {
     const char *folder =
-        f->out ? f->out
-               : arena_printf(a, "%s/report/%s", dirname(arena_text(a, f->db)), g->experiment);
-    status s = report_write(f->db, g->experiment, &(report_options){.out = folder}, stderr, e);
+        out ? out : arena_printf(a, "%s/report/%s", dirname(arena_text(a, db)), experiment);
+    status s = report_write(db, experiment, &(report_options){.out = folder}, stderr, e);
     if (!s) printf("report: %s/index.html\n", folder);
     return s;
 }
@@ -59,14 +59,17 @@ static status read_pack(int *out, const char *word, error *e) {
 
 static status run_grid(arena *a, const run_flags *f, const grid *g, error *e) {
     int most = PACK_AUTO;
-    if (read_pack(&most, f->pack, e)) return e->code;
+    share part = {0};
+    if (read_pack(&most, f->pack, e) || (f->share && share_read(&part, f->share, e)))
+        return e->code;
     const schedule_options options = {.db = f->db,
                                       .device = f->device,
                                       .workers = (int)f->workers,
                                       .pack = most,
                                       .retry_failed = f->retry != NULL,
                                       .fail_fast = f->fail_fast,
-                                      .only = f->only};
+                                      .only = f->only,
+                                      .share = part};
     if (check_only(g, f->only, e)) return e->code;
     if (f->dry_run) return schedule_dry_run(g, &options, e);
     sweep_outcome outcome;
@@ -80,8 +83,12 @@ static status run_grid(arena *a, const run_flags *f, const grid *g, error *e) {
     if (outcome.failed || outcome.timeout)
         printf("failed runs: mixgrid query --preset failed --db %s; again: --retry failed\n",
                f->db);
-    if (f->no_report || outcome.already + outcome.done + outcome.diverged == 0) return s;
-    status reported = write_report(a, f, g, e);
+    if (part.count)
+        printf("share %d of %d; mixgrid collect %s --db %s brings all shares together\n",
+               part.index, part.count, shell_word(a, g->file), shell_word(a, f->db));
+    if (f->no_report || part.count || outcome.already + outcome.done + outcome.diverged == 0)
+        return s;
+    status reported = write_report(a, f->db, g->experiment, f->out, e);
     return reported ? reported : s;
 }
 
@@ -101,6 +108,8 @@ status command_run(int argc, char **argv, error *e) {
          "GPU: record nothing and wait for every kernel, so that an error names it (slow)"},
         {"dry-run", CLI_FLAG, &f.dry_run, NULL, "print cells, memory and time, run nothing"},
         {"only", CLI_TEXT, &f.only, "TEXT", "only cells whose label contains this"},
+        {"share", CLI_TEXT, &f.share, "I/N",
+         "only the I-th of N shares of the cells, each on a machine of its own; see collect"},
         {"retry", CLI_TEXT, &f.retry, "failed", "run failed and timed-out cells again"},
         {"fail-fast", CLI_FLAG, &f.fail_fast, NULL, "stop the sweep at the first failure"},
         {"keep-going", CLI_FLAG, &f.keep_going, NULL, "go on after a failure (the default)"},

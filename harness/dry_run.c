@@ -135,9 +135,14 @@ status schedule_dry_run(const grid *g, const schedule_options *options, error *e
     double seconds = 0, room = 0;
     status s = devices_find(&d, a, options->device, e);
     const int each = s ? 0 : workers_each(&d, options->workers);
-    const plan_options planning = {options->only, options->retry_failed, options->pack, each};
-    if (!s && access(options->db, F_OK) == 0 && !(results = store_open_readonly(options->db, e)))
-        s = e->code;
+    int *share_of = options->share.count ? ARENA_NEW(a, int, g->n) : NULL;
+    if (!s && share_of)
+        s = share_deal_grid(share_of, g, options->only, options->share.count, e);
+    const plan_options planning = {options->only, options->retry_failed, options->pack, each,
+                                   share_of,      options->share.index};
+    const char *db =
+        share_of ? share_db(a, options->db, g->experiment, options->share) : options->db;
+    if (!s && access(db, F_OK) == 0 && !(results = store_open_readonly(db, e))) s = e->code;
     if (!s) s = plan_sweep(&plan, a, g, results, &d, &planning, e);
     for (int i = 0; i < d.n && !s; i++) room = fmax(room, device_room(&d, i));
     if (!s) s = estimate_time(&seconds, a, &plan, &d, room, e);

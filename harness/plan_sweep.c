@@ -157,6 +157,7 @@ static status find_missing(sweep_plan *out, missing **list, int *n, arena *a, co
     for (int i = 0; i < g->n; i++) {
         const grid_cell *cell = &g->cell[i];
         if (options->only && !strstr(cell->label, options->only)) continue;
+        if (options->share_of && options->share_of[i] != options->share) continue;
         out->cells++;
         store_run known = {.state = RUN_PENDING};
         if (s && store_run_get(s, cell->config->id, &known, e)) return e->code;

@@ -27,8 +27,10 @@ enum { PACK_AUTO = 0, PACK_MOST = 64 };
 typedef struct plan_options {
     const char *only;
     bool retry_failed;
-    int pack;    /* runs that share a tape at most; PACK_AUTO: see plan_sweep */
-    int workers; /* on each device */
+    int pack;            /* runs that share a tape at most; PACK_AUTO: see plan_sweep */
+    int workers;         /* on each device */
+    const int *share_of; /* [g->n] share.h: only cells that are dealt to `share`; NULL: all */
+    int share;
 } plan_options;
 
 /* Workers on each device: what was asked for, or one per processor, or one per GPU. */

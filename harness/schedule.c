@@ -33,6 +33,8 @@ typedef struct slot {
 typedef struct sweep {
     const grid *grid;
     const schedule_options *options;
+    const char *db;      /* that this scheduler writes: its own if it has a share */
+    const int *share_of; /* [grid->n] share.h; NULL: all cells are its own */
     arena *arena;
     home home;
     device_set devices;
@@ -67,7 +69,7 @@ home home_of(arena *a, const char *db) {
                   arena_printf(a, "%s/checkpoint", folder)};
 }
 
-static status make_folder(const char *path, error *e) {
+status make_folder(const char *path, error *e) {
     if (!mkdir(path, 0777) || errno == EEXIST) return STATUS_OK;
     return error_set(e, STATUS_ENVIRONMENT,
                      "could not create the folder %s: %s; choose another place with --db.", path,
@@ -413,10 +415,15 @@ status refuse_foreign_file(const char *db, error *e) {
                      db);
 }
 
+static bool is_own(const sweep *w, int cell) {
+    return !w->share_of || w->share_of[cell] == w->options->share.index;
+}
+
 /* Journals may know more than the database: of workers that outlived a killed scheduler, or of a
  * database that was deleted. */
 static status import_unfinished(sweep *w, error *e) {
     for (int i = 0; i < w->grid->n; i++) {
+        if (!is_own(w, i)) continue;
         const char *id = w->grid->cell[i].config->id;
         store_run run;
         if (store_run_get(w->store, id, &run, e)) return e->code;
@@ -429,22 +436,24 @@ static status import_unfinished(sweep *w, error *e) {
 
 static status open_store(sweep *w, error *e) {
     bool rebuild = false;
-    if (refuse_foreign_file(w->options->db, e) ||
+    if (refuse_foreign_file(w->options->db, e) || refuse_foreign_file(w->db, e) ||
         make_folder(dirname(arena_text(w->arena, w->options->db)), e) ||
-        make_folder(w->home.journal, e) || make_folder(w->home.log, e) ||
-        make_folder(w->home.checkpoint, e))
+        make_folder(dirname(arena_text(w->arena, w->db)), e) || make_folder(w->home.journal, e) ||
+        make_folder(w->home.log, e) || make_folder(w->home.checkpoint, e))
         return e->code;
-    if (!(w->store = store_open(w->options->db, &rebuild, e))) return e->code;
+    if (!(w->store = store_open(w->db, &rebuild, e))) return e->code;
     long runs;
     if (rebuild && store_import_all(w->store, w->home.journal, &runs, e)) return e->code;
     store_cell *cells = ARENA_NEW(w->arena, store_cell, w->grid->n);
+    int n = 0;
     for (int i = 0; i < w->grid->n; i++) {
         const grid_cell *c = &w->grid->cell[i];
-        cells[i] = (store_cell){c->config->id, config_json(w->arena, c->config, CONFIG_IDENTITY),
-                                c->label, c->axes_json};
+        if (!is_own(w, i)) continue;
+        cells[n++] = (store_cell){c->config->id, config_json(w->arena, c->config, CONFIG_IDENTITY),
+                                  c->label, c->axes_json};
     }
-    if (store_experiment(w->store, w->grid->experiment, w->grid->file, w->grid->spec_json, cells,
-                         w->grid->n, e))
+    if (store_experiment(w->store, w->grid->experiment, w->grid->file, w->grid->spec_json, cells, n,
+                         e))
         return e->code;
     return import_unfinished(w, e);
 }
@@ -464,16 +473,30 @@ static void make_slots(sweep *w, int each) {
     for (int i = 0; i < w->slots; i++) w->slot[i].device = i % d->n;
 }
 
+static status take_share(sweep *w, error *e) {
+    const schedule_options *o = w->options;
+    int *share_of = ARENA_NEW(w->arena, int, w->grid->n);
+    w->share_of = share_of;
+    w->db = share_db(w->arena, o->db, w->grid->experiment, o->share);
+    return share_deal_grid(share_of, w->grid, o->only, o->share.count, e);
+}
+
 status schedule_run(const grid *g, const schedule_options *options, sweep_outcome *out, error *e) {
     arena *a = arena_new();
-    sweep w = {
-        .grid = g, .options = options, .arena = a, .home = home_of(a, options->db), .out = out};
+    sweep w = {.grid = g,
+               .options = options,
+               .db = options->db,
+               .arena = a,
+               .home = home_of(a, options->db),
+               .out = out};
     const double start_s = clock_steady_s();
     *out = (sweep_outcome){0};
     signals = 0;
     status s = devices_find(&w.devices, a, options->device, e);
     const int each = s ? 0 : workers_each(&w.devices, options->workers);
-    const plan_options plan = {options->only, options->retry_failed, options->pack, each};
+    if (!s && options->share.count) s = take_share(&w, e);
+    const plan_options plan = {options->only, options->retry_failed, options->pack, each,
+                               w.share_of,    options->share.index};
     if (!s) make_slots(&w, each);
     if (!s) s = open_store(&w, e);
     if (!s) s = plan_sweep(&w.plan, a, g, w.store, &w.devices, &plan, e);

@@ -3,6 +3,7 @@
 #pragma once
 #include "catalog.h"
 #include "grid.h"
+#include "share.h"
 #include "worker.h"
 
 typedef struct schedule_options {
@@ -12,6 +13,7 @@ typedef struct schedule_options {
     int pack;           /* runs that share a tape at most, or PACK_AUTO */
     bool retry_failed, fail_fast;
     const char *only; /* part of a label ("mixer=cat"); NULL: all cells */
+    share share;      /* of the cells; its own database is in the folder share_folder(db) */
 } schedule_options;
 
 typedef struct sweep_outcome {
@@ -34,3 +36,6 @@ status refuse_foreign_file(const char *db, error *e);
 
 /* Folders beside a database: "out/results.db" -> "out/journal" ... in `a`. */
 home home_of(arena *a, const char *db);
+
+/* One that is there already is fine. */
+status make_folder(const char *path, error *e);

@@ -131,6 +131,16 @@ int place_lock(const char *path, error *e) {
     return fd;
 }
 
+bool place_is_locked(const char *path) {
+    arena *a = arena_new();
+    const int fd = open(arena_printf(a, "%s.lock", path), O_RDWR | O_CLOEXEC);
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    const bool held = fd >= 0 && !fcntl(fd, F_OFD_GETLK, &whole) && whole.l_type != F_UNLCK;
+    if (fd >= 0) close(fd);
+    arena_free(a);
+    return held;
+}
+
 void place_unlock(int fd, const char *path) {
     if (fd < 0) return;
     arena *a = arena_new();

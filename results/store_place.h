@@ -9,6 +9,8 @@
 /* Takes the lock; returns its descriptor, or -1 with an error that names a live owner or says what
  * is wrong with the folder. */
 int place_lock(const char *path, error *e);
+/* Somebody, here or on another machine, holds the lock now. */
+bool place_is_locked(const char *path);
 void place_unlock(int fd, const char *path); /* removes the file */
 
 /* "NFS", "SMB" ... when a path lies on a network file system, else NULL. */
