@@ -111,7 +111,8 @@ static _Noreturn void become_worker(sweep *w, const pack *p, int device, int pro
                                     .device = device_id(&w->devices, device),
                                     .progress_fd = progress_fd,
                                     .environment_json = w->environment_json[device],
-                                    .attempt = p->attempt};
+                                    .attempt = p->attempt,
+                                    .patient = w->share_of != NULL};
     error e = {0};
     status s = worker_run(&j, &options, &e);
     if (s && s != STATUS_INTERRUPTED) fprintf(stderr, "mixgrid: error: %s\n", e.text);
@@ -339,10 +340,11 @@ static void pass_on_signals(sweep *w) {
     static int passed;
     if (signals == passed) return;
     passed = signals;
+    const bool is_share = w->share_of != NULL; /* see worker_options.patient */
+    if (is_share && w->stopping) return;
     if (!w->stopping)
-        progress_line(
-            w->view, false,
-            "stopping: workers finish their step and checkpoint; once more to stop at once");
+        progress_line(w->view, false, "stopping: workers finish their step and checkpoint%s",
+                      is_share ? "" : "; once more to stop at once");
     for (int i = 0; i < w->slots; i++)
         if (w->slot[i].pid) kill(w->slot[i].pid, w->stopping ? SIGKILL : SIGTERM);
     w->stopping = true;

@@ -22,10 +22,11 @@ enum {
 static const double EXPLODED = 100; /* times the first loss: the run will not come back */
 
 static volatile sig_atomic_t stop_signals;
+static bool is_patient;
 
 static void on_signal(int number) {
     (void)number;
-    if (++stop_signals > 1) _exit(STATUS_INTERRUPTED);
+    if (++stop_signals > 1 && !is_patient) _exit(STATUS_INTERRUPTED);
 }
 
 static void catch_signals(void) {
@@ -419,6 +420,7 @@ static status finish(worker *w, error *e) {
 }
 
 status worker_run(const job *j, const worker_options *options, error *e) {
+    is_patient = options->patient;
     catch_signals();
     arena *a = arena_new();
     const int n = j->runs;

@@ -21,6 +21,7 @@ typedef struct worker_options {
     int progress_fd;              /* -1: nobody listens */
     const char *environment_json; /* provenance of this attempt */
     const long *attempt;          /* [R] number of this attempt of each run, from 1 */
+    bool patient; /* further signals say the same: a cluster signals all processes of a job */
 } worker_options;
 
 /* What the steps of a pack have measured is looked at when the log, a validation or the end needs

@@ -31,8 +31,10 @@ static char *cpu_model(arena *a) {
     return model;
 }
 
+/* All tasks of an array are one job: their own numbers would make each another environment. */
 static bool is_kept(const char *variable) {
-    static const char *const kept[] = {"OMP_", "CUDA_VISIBLE_DEVICES=", "SLURM_JOB_ID="};
+    const char *job = getenv("SLURM_ARRAY_JOB_ID") ? "SLURM_ARRAY_JOB_ID=" : "SLURM_JOB_ID=";
+    const char *const kept[] = {"OMP_", "CUDA_VISIBLE_DEVICES=", job};
     for (int i = 0; i < 3; i++)
         if (strncmp(variable, kept[i], strlen(kept[i])) == 0) return true;
     return false;
