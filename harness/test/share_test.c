@@ -4,6 +4,7 @@
 #include "harness/catalog.h"
 #include "harness/share.h"
 
+#include <dirent.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdint.h>
@@ -11,6 +12,17 @@
 #include <cmocka.h>
 
 enum { MOST = 400 };
+
+/* The first file of a folder in the folder; "" when there is none. */
+static const char *read_first_in(const folder *f, const char *name) {
+    DIR *d = opendir(folder_at(f, name));
+    const char *text = "";
+    for (const struct dirent *entry; d && !*text && (entry = readdir(d));)
+        if (entry->d_name[0] != '.')
+            text = folder_read(f, arena_printf(f->arena, "%s/%s", name, entry->d_name));
+    if (d) closedir(d);
+    return text;
+}
 
 /* Pseudo-random costs over five orders of magnitude, in 1 to 40 shapes. */
 static int make_items(double *cost, int *shape, uint64_t *state) {
@@ -129,7 +141,7 @@ static void test_words_for_a_share(void **unused) {
     }
 }
 
-#define RUN "run {}/grid.yaml train.numerics=strict --db {}/results.db "
+#define RUN "run {}/grid.yaml train.numerics=strict seeds=2 --db {}/results.db "
 
 /* By the program: two shares, started again and collected while one is missing, are one sweep. */
 static void test_shares_make_the_same_database_as_one_run(void **unused) {
@@ -137,26 +149,65 @@ static void test_shares_make_the_same_database_as_one_run(void **unused) {
     folder f = folder_new();
     folder_write(&f, "grid.yaml", grid_text);
     assert_int_equal(mixgrid(&f, RUN "--share 1/2").code, 0);
-    outcome o = mixgrid(&f, "collect {}/grid.yaml train.numerics=strict --db {}/results.db");
+    outcome o =
+        mixgrid(&f, "collect {}/grid.yaml train.numerics=strict seeds=2 --db {}/results.db");
     assert_int_equal(o.code, STATUS_INTERRUPTED); /* the other share is missing */
-    assert_non_null(strstr(o.out, "10 done"));
-    assert_non_null(strstr(o.out, "10 left"));
+    assert_non_null(strstr(o.out, "4 done"));
+    assert_non_null(strstr(o.out, "4 left"));
     o = mixgrid(&f, RUN "--share 1/2");
-    assert_non_null(strstr(o.out, "10 cells: 10 done (10 before)"));
+    assert_non_null(strstr(o.out, "4 cells: 4 done (4 before)"));
     assert_int_equal(mixgrid(&f, RUN "--share 2/2").code, 0);
     for (int again = 0; again < 2; again++) {
-        o = mixgrid(&f, "collect {}/grid.yaml train.numerics=strict --db {}/results.db");
+        o = mixgrid(&f, "collect {}/grid.yaml train.numerics=strict seeds=2 --db {}/results.db");
         assert_int_equal(o.code, 0);
-        assert_non_null(strstr(o.out, "20 cells: 20 done"));
+        assert_non_null(strstr(o.out, "8 cells: 8 done"));
     }
     assert_int_equal(access(folder_at(&f, "report/small/index.html"), F_OK), 0);
     assert_int_equal(
-        mixgrid(&f, "run {}/grid.yaml train.numerics=strict --db {}/whole/r.db --no-report").code,
+        mixgrid(&f, "run {}/grid.yaml train.numerics=strict seeds=2 --db {}/whole/r.db --no-report")
+            .code,
         0);
     const outcome whole = mixgrid(&f, "status --hash --db {}/whole/r.db"),
                   parts = mixgrid(&f, "status --hash --db {}/results.db");
     assert_int_equal(strlen(whole.out), 65);
     assert_string_equal(whole.out, parts.out);
+    folder_remove(&f);
+}
+
+/* One run of steps so long that signals fall into one of them. */
+static const char slow_text[] = "experiment: slow\n"
+                                "defaults:\n"
+                                "  task: {name: mqar, length: 64, vocab: 256, pairs: 8}\n"
+                                "  model: {d_model: 128}\n"
+                                "  train: {steps: 100000, batch: 64}\n";
+
+/* A cluster signals the worker, then the scheduler, then the script signals the scheduler again. */
+static void test_a_share_signalled_again_and_again_checkpoints(void **unused) {
+    (void)unused;
+    folder f = folder_new();
+    folder_write(&f, "grid.yaml", slow_text);
+    const pid_t pid = mixgrid_start(&f, "run {}/grid.yaml --db {}/results.db --share 1/1");
+    char children[80];
+    snprintf(children, sizeof children, "/proc/%d/task/%d/children", pid, pid);
+    for (int i = 0; i < 600 && !strstr(read_first_in(&f, "journal"), "\"attempt\""); i++)
+        usleep(20000);
+    usleep(200000);
+    long worker = 0;
+    FILE *file = fopen(children, "r");
+    assert_true(file && fscanf(file, "%ld", &worker) == 1 && worker > 0);
+    fclose(file);
+    for (int i = 0; i < 5; i++) {
+        kill((pid_t)worker, SIGTERM);
+        kill(pid, i % 2 ? SIGUSR2 : SIGTERM);
+        usleep(2000);
+    }
+    const outcome o = mixgrid_wait(&f, pid);
+    assert_int_equal(o.code, STATUS_INTERRUPTED);
+    const char *said = read_first_in(&f, "journal");
+    assert_non_null(strstr(said, "\"type\":\"end\"")); /* its own word, and no verdict */
+    assert_null(strstr(said, "\"type\":\"verdict\""));
+    assert_non_null(strstr(said, "preempted"));
+    assert_true(*read_first_in(&f, "checkpoint") != '\0');
     folder_remove(&f);
 }
 
@@ -167,6 +218,7 @@ int main(void) {
         cmocka_unit_test(test_more_shares_than_items),
         cmocka_unit_test(test_a_grid_is_dealt_by_cost_alone),
         cmocka_unit_test(test_words_for_a_share),
+        cmocka_unit_test(test_a_share_signalled_again_and_again_checkpoints),
         cmocka_unit_test(test_shares_make_the_same_database_as_one_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
