@@ -3,6 +3,7 @@
  * The grid file is copied beside the database, as all tasks, those that are queued again too, must
  * deal out the same cells; it may be edited and submitted again when the array has ended. */
 #include "cli.h"
+#include "results/store_place.h"
 #include "schedule.h"
 #include "slurm_call.h"
 #include "slurm_script.h"
@@ -150,6 +151,10 @@ static status write_script(submission *s, error *e) {
 
 static status copy_grid(const submission *s, const char *to, error *e) {
     const char *from = s->grid->file;
+    struct stat one, other;
+    if (!stat(from, &one) && !stat(to, &other) && one.st_ino == other.st_ino &&
+        one.st_dev == other.st_dev)
+        return STATUS_OK; /* the copy of last time is submitted */
     FILE *in = fopen(from, "re"), *out = fopen(to, "we");
     char part[4096];
     size_t n;
@@ -215,6 +220,18 @@ static status call_sbatch(submission *s, const char *path, error *e) {
     return STATUS_OK;
 }
 
+/* Of an array that has ended: its journals have everything, and a share that has a database looks
+ * as if it had begun. */
+static void remove_old_shares(const submission *s) {
+    static const char *const suffix[] = {"", "-wal", "-shm", "-journal"};
+    for (int i = 1; i <= s->array.shares; i++) {
+        const char *own =
+            share_db(s->arena, s->db, s->grid->experiment, (share){i, s->array.shares});
+        for (int k = 0; k < 4 && !place_is_locked(own); k++)
+            unlink(arena_printf(s->arena, "%s%s", own, suffix[k]));
+    }
+}
+
 static status hand_over(submission *s, error *e) {
     arena *a = s->arena;
     const char *experiment = s->grid->experiment,
@@ -224,8 +241,10 @@ static status hand_over(submission *s, error *e) {
     s->array.argument = s->words->text + 1;
     s->array.n_arguments = s->words->n - 1;
     s->array.only = s->flags->only;
-    if (refuse_active(s, e) || make_folder(dirname(arena_text(a, s->db)), e) ||
-        make_folder(s->home.log, e) || make_folder(share_folder(a, s->db), e) ||
+    if (refuse_active(s, e)) return e->code;
+    remove_old_shares(s);
+    if (make_folder(dirname(arena_text(a, s->db)), e) || make_folder(s->home.log, e) ||
+        make_folder(share_folder(a, s->db), e) ||
         copy_grid(s, slurm_array_path(a, s->db, experiment, "yaml"), e) ||
         write_text(path, s->script, e) || call_sbatch(s, path, e) ||
         slurm_array_write(s->db, &s->array, e))

@@ -136,8 +136,7 @@ status schedule_dry_run(const grid *g, const schedule_options *options, error *e
     status s = devices_find(&d, a, options->device, e);
     const int each = s ? 0 : workers_each(&d, options->workers);
     int *share_of = options->share.count ? ARENA_NEW(a, int, g->n) : NULL;
-    if (!s && share_of)
-        s = share_deal_grid(share_of, g, options->only, options->share.count, e);
+    if (!s && share_of) s = share_deal_grid(share_of, g, options->only, options->share.count, e);
     const plan_options planning = {options->only, options->retry_failed, options->pack, each,
                                    share_of,      options->share.index};
     const char *db =

@@ -83,7 +83,10 @@ double memory_available(void) {
     while (f && fgets(line, sizeof line, f))
         if (sscanf(line, "MemAvailable: %lf", &kib) == 1) break;
     if (f) fclose(f);
-    return kib > 0 ? kib * 1024 : 1e18; /* unknown: do not refuse */
+    const double free_bytes = kib > 0 ? kib * 1024 : 1e18; /* unknown: do not refuse */
+    const char *job_mib = getenv("SLURM_MEM_PER_NODE");    /* Slurm kills what takes more */
+    const double job_bytes = job_mib ? strtod(job_mib, NULL) * 0x1p20 : 0;
+    return job_bytes > 0 && job_bytes < free_bytes ? job_bytes : free_bytes;
 }
 
 /* ---- the worker's side of a fork ---- */
@@ -249,8 +252,14 @@ static status settle_run(sweep *w, const pack *p, int i, ending how, double wall
     if (store_import(w->store, w->home.journal, id, e) || store_run_get(w->store, id, &run, e))
         return e->code;
     const bool silent = run.attempts < p->attempt[i] || run.state == RUN_RUNNING;
-    if (silent && (pass_verdict(w, p, cell, how, e) || store_run_get(w->store, id, &run, e)))
-        return e->code;
+    error busy = {0};
+    if (silent && pass_verdict(w, p, cell, how, &busy)) {
+        if (!w->share_of) return error_set(e, busy.code, "%s", busy.text);
+        /* another array trains this run too: its result will be there for both */
+        progress_line(w->view, true, "left alone %s  %.12s  %s", cell->label, id, busy.text);
+        return STATUS_OK;
+    }
+    if (silent && store_run_get(w->store, id, &run, e)) return e->code;
     const bool crashed = run.state == RUN_FAILED && how.signal && p->crashes + 1 < MAX_CRASHES;
     if (!w->stopping && (crashed || run.state == RUN_PREEMPTED)) {
         progress_line(w->view, crashed, "%s %s  %.12s  %s%strying again", run_state_name[run.state],

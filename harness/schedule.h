@@ -28,7 +28,8 @@ status schedule_run(const grid *g, const schedule_options *options, sweep_outcom
 /* Cells, packs, memory and time without running anything, on stdout. */
 status schedule_dry_run(const grid *g, const schedule_options *options, error *e);
 
-/* Bytes that processes can still get on this machine; very many where it does not say. */
+/* Bytes that processes can still get on this machine, or in this job of Slurm; very many where it
+ * does not say. */
 double memory_available(void);
 
 /* A file that is no database is the user's own, named by mistake: it is left alone. */

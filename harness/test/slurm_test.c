@@ -290,6 +290,10 @@ static void test_status_without_a_word_of_the_tasks(void **unused) {
     write_program(&f, "squeue", "#!/bin/sh\necho 'error: Invalid job id specified' >&2\nexit 1\n");
     assert_says(&f, "collect --db {}/sweep/r.db --no-report", 75, "the array has ended");
     assert_says(&f, SUBMIT "--shares 3", 0, "2 runs in 2 shares");
+    const char *kept = folder_read(&f, "sweep/r.db.d/small.yaml");
+    assert_string_equal(kept, grid_text);
+    assert_says(&f, "submit {}/sweep/r.db.d/small.yaml --slurm --db {}/sweep/r.db", 0, "job 41");
+    assert_string_equal(kept, folder_read(&f, "sweep/r.db.d/small.yaml"));
     unlink(folder_at(&f, "squeue")); /* as on a machine that is not of the cluster */
     assert_says(&f, "status --shares --json --db {}/sweep/r.db", 0, "\"task\":\"not started\"");
     setenv("PATH", path, 1);
