@@ -263,6 +263,9 @@ static status submit(submission *s, error *e) {
     s->db = absolute(a, f->db);
     s->home = home_of(a, s->db);
     if (refuse_foreign_file(f->db, e) || find_missing(s, e)) return e->code;
+    if (!s->plan.cells)
+        return error_set(e, STATUS_USAGE, "--only %s selects no cell; labels look like \"%s\".",
+                         f->only, s->grid->cell[0].label);
     if (!s->plan.n) {
         printf("%s: nothing to submit: %ld cells are done, %ld failed (again: --retry failed)\n",
                s->grid->experiment, s->plan.already, s->plan.failed_before);

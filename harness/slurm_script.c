@@ -134,37 +134,33 @@ status slurm_script_text(const char **out, arena *a, const slurm_script *s, erro
     return STATUS_OK;
 }
 
-/* One or two digits or more, followed by `end`; -1: it is not there. */
-static long read_number(const char **p, char *end) {
-    long n = 0;
+/* Up to six digits; -1: none. Moves behind them. */
+static long read_number(const char **p) {
     const char *from = *p;
+    long n = 0;
     while (isdigit((unsigned char)**p) && *p - from < 6) n = 10 * n + *(*p)++ - '0';
-    *end = **p;
-    if (*p == from) return -1;
-    *p += **p != '\0';
-    return n;
+    return *p == from ? -1 : n;
 }
 
+/* Behind D- hours come first, elsewhere a lone number is minutes and two are minutes and seconds.
+ */
 double slurm_time_s(const char *limit) {
-    long part[4] = {0};
-    char mark[4] = "";
-    int n = 0;
+    static const double unit[] = {3600, 60, 1}, day_s = 86400;
     const char *p = limit;
+    const size_t first = strspn(limit, "0123456789");
+    const bool has_days = limit[first] == '-';
+    double part[3];
+    int n = 0;
+    const long days = has_days ? read_number(&p) : 0;
+    if (days < 0 || (has_days && *p++ != '-')) return -1;
     do {
-        if ((part[n] = read_number(&p, &mark[n])) < 0) return -1;
-    } while (mark[n++] && n < 4);
-    if (mark[n - 1]) return -1;
-    const bool days = mark[0] == '-';
-    for (int i = days; i < n - 1; i++)
-        if (mark[i] != ':') return -1;
-    if (days && n == 1) return -1;
-    const double d = days ? (double)part[0] : 0;
-    const long *rest = part + days;
-    n -= days;
-    if (days)
-        return 86400 * d + 3600.0 * (double)rest[0] + 60.0 * (double)rest[1] + (double)rest[2];
-    if (n == 1) return 60.0 * (double)rest[0];
-    if (n == 2) return 60.0 * (double)rest[0] + (double)rest[1];
-    if (n == 3) return 3600.0 * (double)rest[0] + 60.0 * (double)rest[1] + (double)rest[2];
-    return -1;
+        const long number = read_number(&p);
+        if (n == 3 || number < 0) return -1;
+        part[n++] = (double)number;
+    } while (*p == ':' && p++);
+    if (*p) return -1;
+    const double *of = has_days || n == 3 ? unit : unit + 1;
+    double s = day_s * (double)days;
+    for (int i = 0; i < n; i++) s += part[i] * of[i];
+    return s;
 }

@@ -117,7 +117,9 @@ static folder stage(void) {
                   "#!/bin/sh\n"
                   "trap 'echo stopped >>words.txt; exit 75' USR2\n"
                   "printf '<%s>' \"$@\" >words.txt\n"
-                  "[ ! -e slow ] || { : >ready; while :; do sleep 0.05; done; }\n"
+                  "[ ! -e slow ] || : >ready\n"
+                  "i=0\n"
+                  "while [ -e slow ] && [ $i -lt 200 ]; do i=$((i + 1)); sleep 0.05; done\n"
                   "exit \"$(cat code)\"\n");
     folder_write(&f, "state", "RUNNING\n");
     slurm_script s = full;
@@ -261,6 +263,7 @@ static void test_bad_command_lines(void **unused) {
     assert_says(&f, "submit --slurm", 2, "grid file");
     assert_says(&f, SUBMIT "--time 1h", 2, "HH:MM:SS");
     assert_says(&f, SUBMIT "--time 00:02:00", 2, "too short");
+    assert_says(&f, SUBMIT "--only nothing", 2, "labels look like");
     assert_says(&f, SUBMIT "--mem much", 2, "16G");
     assert_says(&f, SUBMIT "--shares 5000", 2, "4096");
     assert_says(&f, SUBMIT, 3, "there is no sbatch in PATH");
