@@ -3,7 +3,6 @@ import torch
 
 from conv import filtered
 from parts import convolve
-from weights import affine
 
 
 def straight(x, rounded):
