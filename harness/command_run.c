@@ -1,6 +1,5 @@
 /* command_run.c - mixgrid run: a grid from file to finished report. */
 #include "cli.h"
-#include "plan_sweep.h"
 #include "report/report.h"
 #include "schedule.h"
 
@@ -12,8 +11,8 @@
 enum { MAX_PACK = 4096 };
 
 typedef struct run_flags {
-    const char *db, *device, *only, *out, *retry, *pack;
-    long workers;
+    const char *db, *device, *only, *out, *retry, *pack, *stale;
+    long workers, max_attempts;
     bool dry_run, fail_fast, keep_going, no_report;
 } run_flags;
 
@@ -36,14 +35,6 @@ static status write_report(arena *a, const run_flags *f, const grid *g, error *e
     return s;
 }
 
-static status check_only(const grid *g, const char *only, error *e) {
-    for (int i = 0; i < g->n; i++)
-        if (!only || strstr(g->cell[i].label, only)) return STATUS_OK;
-    return error_set(e, STATUS_USAGE,
-                     "--only %s: no cell has this in its label; labels look like \"%s\".", only,
-                     g->cell[0].label);
-}
-
 static status read_pack(int *out, const char *word, error *e) {
     char *end;
     const long n = strtol(word, &end, 10);
@@ -57,17 +48,30 @@ static status read_pack(int *out, const char *word, error *e) {
     return STATUS_OK;
 }
 
+static status read_stale(stale_results *out, const char *word, error *e) {
+    static const char *const words[N_STALE] = {"warn", "rerun", "ignore"};
+    for (int i = 0; i < N_STALE; i++)
+        if (!strcmp(word, words[i])) {
+            *out = (stale_results)i;
+            return STATUS_OK;
+        }
+    return error_set(e, STATUS_USAGE, "--stale takes warn, rerun or ignore, not %s.", word);
+}
+
 static status run_grid(arena *a, const run_flags *f, const grid *g, error *e) {
     int most = PACK_AUTO;
-    if (read_pack(&most, f->pack, e)) return e->code;
+    stale_results stale = STALE_WARN;
+    const only *these = only_read(a, g, f->only, e);
+    if (!these || read_pack(&most, f->pack, e) || read_stale(&stale, f->stale, e)) return e->code;
     const schedule_options options = {.db = f->db,
                                       .device = f->device,
                                       .workers = (int)f->workers,
                                       .pack = most,
                                       .retry_failed = f->retry != NULL,
                                       .fail_fast = f->fail_fast,
-                                      .only = f->only};
-    if (check_only(g, f->only, e)) return e->code;
+                                      .stale = stale,
+                                      .max_attempts = (int)f->max_attempts,
+                                      .only = these};
     if (f->dry_run) return schedule_dry_run(g, &options, e);
     sweep_outcome outcome;
     status s = schedule_run(g, &options, &outcome, e);
@@ -87,7 +91,8 @@ static status run_grid(arena *a, const run_flags *f, const grid *g, error *e) {
 
 status command_run(int argc, char **argv, error *e) {
     arena *a = arena_new();
-    run_flags f = {.db = default_db, .device = "auto", .pack = "auto"};
+    run_flags f = {
+        .db = default_db, .device = "auto", .pack = "auto", .stale = "warn", .max_attempts = 2};
     const cli_option options[] = {
         {"db", CLI_TEXT, &f.db, "FILE", "results database (default out/results.db)"},
         {"workers", CLI_COUNT, &f.workers, "N",
@@ -100,8 +105,13 @@ status command_run(int argc, char **argv, error *e) {
         {"no-graph", CLI_FLAG, &backend_no_graph, NULL,
          "GPU: record nothing and wait for every kernel, so that an error names it (slow)"},
         {"dry-run", CLI_FLAG, &f.dry_run, NULL, "print cells, memory and time, run nothing"},
-        {"only", CLI_TEXT, &f.only, "TEXT", "only cells whose label contains this"},
+        {"only", CLI_TEXT, &f.only, "EXPR",
+         "only these cells: \"mixer=cat|lcat, lr<1e-3\", or a part of their label"},
         {"retry", CLI_TEXT, &f.retry, "failed", "run failed and timed-out cells again"},
+        {"max-attempts", CLI_COUNT, &f.max_attempts, "N",
+         "how often a run whose worker crashes is tried, alone from the second time (default 2)"},
+        {"stale", CLI_TEXT, &f.stale, "WHAT",
+         "results made by another commit or build: warn (default), rerun or ignore"},
         {"fail-fast", CLI_FLAG, &f.fail_fast, NULL, "stop the sweep at the first failure"},
         {"keep-going", CLI_FLAG, &f.keep_going, NULL, "go on after a failure (the default)"},
         {"out", CLI_TEXT, &f.out, "DIR", "folder of the report"},

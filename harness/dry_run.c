@@ -3,7 +3,6 @@
  * Speed: a few training steps are timed for each kind of model (task, length, vocabulary, mixer,
  * width, depth), at most MAX_MEASURED kinds; further kinds are given the mean rate. */
 #include "bench_model.h"
-#include "plan_sweep.h"
 #include "schedule.h"
 
 #include <math.h>
@@ -135,13 +134,16 @@ status schedule_dry_run(const grid *g, const schedule_options *options, error *e
     double seconds = 0, room = 0;
     status s = devices_find(&d, a, options->device, e);
     const int each = s ? 0 : workers_each(&d, options->workers);
-    const plan_options planning = {options->only, options->retry_failed, options->pack, each};
+    const plan_options planning = {options->only, options->retry_failed, options->stale,
+                                   options->pack, each};
     if (!s && access(options->db, F_OK) == 0 && !(results = store_open_readonly(options->db, e)))
         s = e->code;
     if (!s) s = plan_sweep(&plan, a, g, results, &d, &planning, e);
     for (int i = 0; i < d.n && !s; i++) room = fmax(room, device_room(&d, i));
     if (!s) s = estimate_time(&seconds, a, &plan, &d, room, e);
+    char text[256];
     if (!s) print_plan(g, &plan, &d, each, seconds, room);
+    if (!s && plan_stale_text(text, &plan, options->stale)) printf("%s\n", text);
     store_close(results);
     arena_free(a);
     return s;

@@ -4,7 +4,6 @@
  * reaches the scheduler alone, which passes it on once. Its stderr goes to log/<run id>.log. */
 #include "schedule.h"
 
-#include "plan_sweep.h"
 #include "progress.h"
 #include "results/clock.h"
 #include "results/provenance.h"
@@ -20,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MAX_WORKERS = 256, POLL_MS = 100, IMPORT_S = 2, LOG_TAIL = 4096, MAX_CRASHES = 2 };
+enum { MAX_WORKERS = 256, POLL_MS = 100, IMPORT_S = 2, LOG_TAIL = 4096 };
 
 typedef struct slot {
     pid_t pid; /* 0: idle */
@@ -248,7 +247,8 @@ static status settle_run(sweep *w, const pack *p, int i, ending how, double wall
     const bool silent = run.attempts < p->attempt[i] || run.state == RUN_RUNNING;
     if (silent && (pass_verdict(w, p, cell, how, e) || store_run_get(w->store, id, &run, e)))
         return e->code;
-    const bool crashed = run.state == RUN_FAILED && how.signal && p->crashes + 1 < MAX_CRASHES;
+    const bool crashed =
+        run.state == RUN_FAILED && how.signal && p->crashes + 1 < w->options->max_attempts;
     if (!w->stopping && (crashed || run.state == RUN_PREEMPTED)) {
         progress_line(w->view, crashed, "%s %s  %.12s  %s%strying again", run_state_name[run.state],
                       cell->label, id, run.message, run.message[0] ? " " : "");
@@ -473,7 +473,8 @@ status schedule_run(const grid *g, const schedule_options *options, sweep_outcom
     signals = 0;
     status s = devices_find(&w.devices, a, options->device, e);
     const int each = s ? 0 : workers_each(&w.devices, options->workers);
-    const plan_options plan = {options->only, options->retry_failed, options->pack, each};
+    const plan_options plan = {options->only, options->retry_failed, options->stale, options->pack,
+                               each};
     if (!s) make_slots(&w, each);
     if (!s) s = open_store(&w, e);
     if (!s) s = plan_sweep(&w.plan, a, g, w.store, &w.devices, &plan, e);
@@ -482,6 +483,9 @@ status schedule_run(const grid *g, const schedule_options *options, sweep_outcom
         out->already = w.plan.already;
         out->failed = w.plan.failed_before;
         w.view = progress_new(a, w.slots, w.plan.cells);
+        char text[256];
+        if (plan_stale_text(text, &w.plan, options->stale))
+            progress_line(w.view, false, "%s", text);
         for (int i = 0; i < w.plan.n; i++) requeue(&w, &w.plan.pack[i]);
         catch_signals();
         s = loop(&w, e);

@@ -94,16 +94,9 @@ static status reserve_scratch(const worker *w, error *e) {
 
 /* All runs of a pack go on from the same step, or all start again. */
 static void resume(worker *w) {
-    optim *o = trainer_optim(w->trainer);
-    bool all = true;
-    for (int r = 0; r < w->job.runs; r++) {
-        bool found;
-        checkpoint_load(w->options->home.checkpoint, &w->job, o, r, &w->cursor[r], &found);
-        all = all && found && w->cursor[r].step == w->cursor[0].step;
-    }
-    if (all) return;
-    memset(w->cursor, 0, (size_t)w->job.runs * sizeof *w->cursor);
-    trainer_reset(w->trainer);
+    if (!checkpoint_resume(w->options->home.checkpoint, &w->job, trainer_optim(w->trainer),
+                           w->cursor))
+        trainer_reset(w->trainer);
 }
 
 /* Bytes of run r alone: what is stored of a run does not depend on its pack. */
@@ -363,7 +356,7 @@ static status train(worker *w, error *e) {
         if (c->max_minutes > 0 && now - w->start_s > 60 * c->max_minutes) {
             for (int r = 0; r < w->job.runs; r++)
                 if (w->cursor[r].phase == PHASE_ACTIVE) w->timed_out[r] = true;
-            return STATUS_OK;
+            return checkpoint_all(w, e); /* --retry failed goes on from here */
         }
         if (now - w->checkpoint_s > CHECKPOINT_S && checkpoint_all(w, e)) return e->code;
     }
@@ -379,7 +372,8 @@ static status score_split(worker *w, split which, int length, error *e) {
     for (int r = 0; r < w->job.runs && !s; r++) {
         const task_set *set = length < 0 ? w->trained[r] : w->data[r].at_length[length];
         if (length < 0) {
-            journal_score(w->journal[r], set, which, "", &v[r].all, own_step(&w->cursor[r]));
+            if (!w->timed_out[r]) /* a point of the curve, if the run never goes on */
+                journal_score(w->journal[r], set, which, "", &v[r].all, own_step(&w->cursor[r]));
             journal_score(w->journal[r], set, which, "", &v[r].all, -1);
             for (int i = 0; i < v[r].n_slices; i++)
                 journal_score(w->journal[r], set, which, v[r].slice[i].slice, &v[r].slice[i].score,
@@ -402,9 +396,10 @@ static status finish(worker *w, error *e) {
         run_state state = RUN_DONE;
         if (w->timed_out[r]) {
             state = RUN_TIMEOUT;
-            snprintf(message, sizeof message,
-                     "stopped after train.max_minutes: %g at step %ld of %ld.",
-                     w->job.train.max_minutes, w->cursor[r].step, w->steps);
+            snprintf(
+                message, sizeof message,
+                "stopped after train.max_minutes: %g at step %ld of %ld; --retry failed goes on.",
+                w->job.train.max_minutes, w->cursor[r].step, w->steps);
         } else if (w->cursor[r].phase == PHASE_DIVERGED) {
             state = RUN_DIVERGED;
             snprintf(message, sizeof message, "the loss exploded or was not a number at step %ld.",
@@ -414,7 +409,7 @@ static status finish(worker *w, error *e) {
     }
     if (flush_all(w, true, e)) return e->code;
     for (int r = 0; r < w->job.runs; r++)
-        checkpoint_remove(w->options->home.checkpoint, w->job.run[r].run_id);
+        if (!w->timed_out[r]) checkpoint_remove(w->options->home.checkpoint, w->job.run[r].run_id);
     return STATUS_OK;
 }
 

@@ -60,6 +60,16 @@ status store_run_fail(store *s, const char *journal_folder, const char *run_id,
                       const char *config_json, run_state state, int exit_code, int signal_number,
                       const char *message, const char *log_tail, error *e);
 
+/* Runs with a result whose last attempt was made by other code than `environment_json` names
+ * (provenance.h): neither the same binary nor the same commit, both without changes of its own. */
+typedef struct store_stale_runs {
+    const char **run_id; /* [n], in order */
+    long n;
+} store_stale_runs;
+status store_stale(store_stale_runs *out, arena *a, store *s, const char *environment_json,
+                   error *e);
+bool store_is_stale(const store_stale_runs *stale, const char *run_id);
+
 /* One measured speed (`mixgrid bench`). time_s: Unix seconds; environment_json: provenance. */
 typedef struct store_bench {
     double time_s, value;

@@ -121,7 +121,7 @@ static void wrong_command_lines(void **state) {
         {RUN "--dry-run=yes", 2, {"--dry-run takes no value.", NULL}},
         {RUN "--db=", 2, {"--db is empty; it takes FILE.", NULL}},
         {RUN "--retry all", 2, {"--retry takes the word failed, not all.", NULL}},
-        {RUN "--only nothing", 2, {"no cell has this in its label", "mixer=attention seed=0"}},
+        {RUN "--only nothing", 2, {"--only nothing fits no cell", "mixer=attention seed=0"}},
         {RUN "--device gpu", 2, {"no device is called gpu", "use auto, cuda"}},
         {RUN "extra", 2, {"a setting is written key=value", NULL}},
         {RUN "=3", 2, {"the key is missing", NULL}},
