@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CHECKPOINT_S = 60, PROGRESS_MS = 200, PATIENCE_S = 60, LOOK_MS = 50 };
+enum { PROGRESS_MS = 200, PATIENCE_S = 60, LOOK_MS = 50 };
 enum {
     VALIDATIONS = 10,
     LOOK_EVERY = 50 /* steps; not log_every, which must not change a result */
@@ -330,7 +330,7 @@ static bool must_collect(const worker *w, long step, double now) {
     return is_log_step(w, step) || is_look_step(w, step) || stop_signals ||
            trainer_pending(w->trainer) == TRAINER_PENDING || progress_is_due(w, now) ||
            (c->max_minutes > 0 && now - w->start_s > 60 * c->max_minutes) ||
-           now - w->checkpoint_s > CHECKPOINT_S;
+           now - w->checkpoint_s >= c->checkpoint_s;
 }
 
 static status train(worker *w, error *e) {
@@ -358,7 +358,7 @@ static status train(worker *w, error *e) {
                 if (w->cursor[r].phase == PHASE_ACTIVE) w->timed_out[r] = true;
             return checkpoint_all(w, e); /* --retry failed goes on from here */
         }
-        if (now - w->checkpoint_s > CHECKPOINT_S && checkpoint_all(w, e)) return e->code;
+        if (now - w->checkpoint_s >= c->checkpoint_s && checkpoint_all(w, e)) return e->code;
     }
     return STATUS_OK;
 }
