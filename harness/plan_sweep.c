@@ -118,6 +118,7 @@ typedef struct shape {
 typedef struct missing {
     const grid_cell *cell;
     long attempts;
+    bool again;
     shape *shape;
 } missing;
 
@@ -189,7 +190,7 @@ static status find_missing(sweep_plan *out, missing **list, int *n, arena *a, co
         ARENA_GROW(a, of->cell, of->n, of->cap);
         of->cell[of->n++] = cell;
         ARENA_GROW(a, *list, *n, cap);
-        (*list)[(*n)++] = (missing){cell, known.attempts, of};
+        (*list)[(*n)++] = (missing){cell, known.attempts, is_finished(known.state), of};
     }
     return STATUS_OK;
 }
@@ -205,6 +206,7 @@ static void add_cell(sweep_plan *out, arena *a, const missing *m) {
                                      .attempt = ARENA_NEW(a, long, s->most)};
     }
     pack *p = &out->pack[s->open];
+    p->again |= m->again;
     p->attempt[p->n] = m->attempts + 1;
     p->cell[p->n++] = m->cell;
 }

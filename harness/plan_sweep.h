@@ -13,6 +13,7 @@ typedef struct pack {
     long *attempt;          /* [n] number of the next attempt */
     double cost;      /* floating-point operations of the whole training and its evaluations */
     double mem_bytes; /* exact: everything a worker allocates for tensors */
+    bool again;       /* although a run has a result */
     int crashes;      /* times its worker died by a signal */
 } pack;
 

@@ -108,7 +108,8 @@ static _Noreturn void become_worker(sweep *w, const pack *p, int device, int pro
                                     .device = device_id(&w->devices, device),
                                     .progress_fd = progress_fd,
                                     .environment_json = w->environment_json[device],
-                                    .attempt = p->attempt};
+                                    .attempt = p->attempt,
+                                    .again = p->again};
     error e = {0};
     status s = worker_run(&j, &options, &e);
     if (s && s != STATUS_INTERRUPTED) fprintf(stderr, "mixgrid: error: %s\n", e.text);
@@ -179,7 +180,11 @@ static void requeue(sweep *w, pack *p) {
  * sink its neighbours. */
 static status requeue_alone(sweep *w, const pack *p, int i, long attempts, int crashes, error *e) {
     pack *one = ARENA_NEW(w->arena, pack, 1);
-    *one = (pack){.n = 1, .cell = &p->cell[i], .attempt = &p->attempt[i], .crashes = crashes};
+    *one = (pack){.n = 1,
+                  .cell = &p->cell[i],
+                  .attempt = &p->attempt[i],
+                  .again = p->again,
+                  .crashes = crashes};
     *one->attempt = attempts + 1;
     if (plan_pack(one, w->devices.backend, e)) return e->code;
     requeue(w, one);
@@ -420,7 +425,7 @@ static status import_unfinished(sweep *w, error *e) {
         const char *id = w->grid->cell[i].config->id;
         store_run run;
         if (store_run_get(w->store, id, &run, e)) return e->code;
-        if ((run.state == RUN_PENDING || run.state == RUN_RUNNING) &&
+        if (run.state != RUN_DONE && run.state != RUN_DIVERGED &&
             store_import(w->store, w->home.journal, id, e))
             return e->code;
     }

@@ -133,6 +133,10 @@ static status open_journals(worker *w, error *e) {
         if (stop_signals) return STATUS_INTERRUPTED;
         w->journal[r] = journal_open(folder, run_id, e);
         if (!w->journal[r]) return e->code;
+        const journal_past past = journal_last(w->journal[r]);
+        const bool finished = past.state == RUN_DONE || past.state == RUN_DIVERGED;
+        if (past.attempt >= w->options->attempt[r] || (finished && !w->options->again))
+            return STATUS_INTERRUPTED;
     }
     return STATUS_OK;
 }

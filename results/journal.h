@@ -30,6 +30,12 @@ extern const char *const run_state_name[N_RUN_STATE]; /* "pending", "running", .
 /* Opens for appending; creates the folder and the file, cuts a torn tail. NULL with an error when
  * that fails or another process is writing this journal. */
 journal *journal_open(const char *folder, const char *run_id, error *e);
+/* The last attempt in the journal when it was opened; attempt 0: none. */
+typedef struct journal_past {
+    long attempt;
+    run_state state; /* RUN_RUNNING: nothing says that it ended */
+} journal_past;
+journal_past journal_last(const journal *j);
 /* Writes what is buffered; `durable` also waits for the disk. The functions below return nothing:
  * the first failed write (disk full, I/O error) stays, nothing is written behind it, and this
  * function returns it in one sentence from then on. */
