@@ -30,8 +30,7 @@ enum {
     TURNS = 3
 };
 static const double MOST_PER_OPERATION = 2.5, MOST_PER_FILTER = 2;
-static const double POINT_S = 12;    /* a point that would take longer is left out */
-static const double MEM_BYTES = 8e9; /* and one that needs more memory, on a processor */
+static const double POINT_S = 12; /* a point that would take longer is left out */
 static const char yardstick[] = "attention";
 
 typedef bench_mixers_request request;
@@ -129,11 +128,6 @@ static status open_job(job *j, arena *a, const request *q, const subject *s, err
     return STATUS_OK;
 }
 
-static double memory_of(const request *q) {
-    device_info info;
-    return q->is_gpu && q->backend->devices(&info, 1) > 0 ? 0.9 * info.mem_free_bytes : MEM_BYTES;
-}
-
 typedef struct timing {
     double step_s; /* of the whole model */
     double net_s;  /* less that of the model without mixer, at least 0 */
@@ -148,9 +142,9 @@ static status time_model(double *median_s, const request *q, const subject *s, d
     step_time took;
     status result = open_job(&j, a, q, s, e);
     if (!result) result = trainer_need(&need, &j, q->backend, s->time, e);
-    if (!result && (double)(need.bytes + need.scratch) > memory_of(q))
+    if (!result && (double)(need.bytes + need.scratch) > q->mem_bytes)
         result = error_set(e, STATUS_ENVIRONMENT, "needs %.1f GB of memory; %.1f are allowed",
-                           1e-9 * (double)(need.bytes + need.scratch), 1e-9 * memory_of(q));
+                           1e-9 * (double)(need.bytes + need.scratch), 1e-9 * q->mem_bytes);
     const task_set *set =
         result ? NULL
                : bench_noise(a, s->time, VOCAB, (s->time + SCORED_PART - 1) / SCORED_PART, e);

@@ -7,14 +7,14 @@
 
 typedef struct bench_mixers_request {
     const backend *backend; /* open */
-    bool is_gpu;
-    store *store; /* NULL: only printed */
+    store *store;           /* NULL: only printed */
     const char *environment_json, *only;
     const int *length; /* [n_length] ascending */
     int n_length;
-    long d_model;   /* of the rows over lengths; the figure per operation has a size of its own */
-    long tokens;    /* per step */
-    double seconds; /* of measuring per point */
+    long d_model;     /* of the rows over lengths; the figure per operation has a size of its own */
+    long tokens;      /* per step */
+    double mem_bytes; /* a point that needs more is left out */
+    double seconds;   /* of measuring per point */
 } bench_mixers_request;
 
 enum { BENCH_MAX_LENGTHS = 16 };

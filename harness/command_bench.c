@@ -76,6 +76,7 @@ typedef struct bench {
     store *store;    /* NULL: only printed */
     const char *environment_json, *only;
     long milliseconds;
+    double mem_bytes; /* for one model; of a GPU's free memory a tenth is left to the driver */
 } bench;
 
 static status keep(const bench *w, const char *shape_text, const char *name, double number,
@@ -137,9 +138,10 @@ static status bench_shape(const bench *w, const shape *s, const char *row, error
 
 typedef struct tables { /* what --mixers and --convs ask for */
     bool mixers, convs;
-    const char *lengths, *format;
+    const char *lengths, *format; /* NULL, 0: not given */
     long d_model, tokens;
 } tables;
+static const char all_lengths[] = "64,128,256,512,1024,2048,4096";
 
 static const struct {
     const char *name;
@@ -151,22 +153,27 @@ enum { N_FORMAT = sizeof formats / sizeof *formats };
 static status read_tables(bench_mixers_request *out, arena *a, const tables *t, int *format,
                           error *e) {
     *format = 0;
-    while (*format < N_FORMAT && strcmp(formats[*format].name, t->format)) ++*format;
+    if (!t->mixers && !t->convs && (t->lengths || t->format || t->d_model || t->tokens))
+        return error_set(
+            e, STATUS_USAGE,
+            "--lengths, --d-model, --tokens and --format go with --mixers or --convs.");
+    while (t->format && *format < N_FORMAT && strcmp(formats[*format].name, t->format)) ++*format;
     if (*format == N_FORMAT)
         return error_set(e, STATUS_USAGE, "--format is table, md or csv, not %s.", t->format);
     if (t->d_model > 65536 || t->tokens > 1 << 20)
         return error_set(e, STATUS_USAGE, "--d-model is at most 65536, --tokens at most %d.",
                          1 << 20);
     int *length = ARENA_NEW(a, int, BENCH_MAX_LENGTHS);
-    *out = (bench_mixers_request){.length = length, .d_model = t->d_model, .tokens = t->tokens};
-    return bench_lengths(length, &out->n_length, t->lengths, e);
+    *out = (bench_mixers_request){
+        .length = length, .d_model = t->d_model ? t->d_model : 64, .tokens = t->tokens};
+    return bench_lengths(length, &out->n_length, t->lengths ? t->lengths : all_lengths, e);
 }
 
 static status print_tables(const bench *w, const tables *asked, bench_mixers_request q, int format,
                            error *e) {
     arena *a = arena_new();
     q.backend = w->backend;
-    q.is_gpu = w->is_gpu;
+    q.mem_bytes = w->mem_bytes;
     q.store = w->store;
     q.environment_json = w->environment_json;
     q.only = w->only;
@@ -205,7 +212,7 @@ status command_bench(int argc, char **argv, error *e) {
     arena *a = arena_new();
     bench w = {.only = ""};
     const char *device = "auto", *db = NULL;
-    tables asked = {.lengths = "64,128,256,512,1024,2048,4096", .format = "table", .d_model = 64};
+    tables asked = {0};
     const cli_option options[] = {
         {"device", CLI_TEXT, &device, "NAME", "auto, cuda, cuda:0, cpu, cpu-v3, cpu-v4 or f64"},
         {"only", CLI_TEXT, &w.only, "TEXT", "only rows that contain this, such as \"cat d64\""},
@@ -235,6 +242,7 @@ status command_bench(int argc, char **argv, error *e) {
     if (!s && db && !(w.store = store_open(db, &rebuild, e))) s = e->code;
     if (!s) {
         device_info info;
+        w.mem_bytes = w.is_gpu ? 0.9 * info.mem_free_bytes : 8e9;
         if (!w.milliseconds) w.milliseconds = asked.mixers || asked.convs ? 300 : 600;
         w.is_gpu = w.backend->devices(&info, 1) > 0 && *info.id;
         w.ways = w.is_gpu ? on_gpu : on_processor;

@@ -159,6 +159,7 @@ static void wrong_command_lines(void **state) {
         {"bench --mixers --lengths 64,x", 2, {"--lengths takes whole numbers", "such as 64,128"}},
         {"bench --mixers --lengths 64,64", 2, {"--lengths must ascend: 64 comes after 64", NULL}},
         {"bench --convs --format xml", 2, {"--format is table, md or csv, not xml", NULL}},
+        {"bench --d-model 8", 2, {"--format go with --mixers or --convs", NULL}},
         {"bench --mixers --device gpu", 2, {"no device is called gpu", NULL}},
         {"task", 2, {"say mixgrid task show NAME", NULL}},
         {"task show", 2, {"say mixgrid task show NAME", NULL}},
