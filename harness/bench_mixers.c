@@ -23,12 +23,9 @@
 
 enum { VOCAB = 64, SCORED_PART = 4, FIT_FROM = 512 };
 enum { RATIO_WIDTH = 128, RATIO_TIME = 256 }; /* of times per operation, and of convolutions */
-enum {
-    CHAIN = 4 /* convolutions, one after the other */,
-    CONV_HEADS = 2,
-    CONV_WIDTH = 4,
-    TURNS = 3
-};
+enum { CHAIN = 4 };                           /* convolutions, one after the other */
+enum { CONV_HEADS = 2, CONV_WIDTH = 4 };
+enum { TURNS = 3 }; /* of a ratio, at most */
 static const double MOST_PER_OPERATION = 2.5, MOST_PER_FILTER = 2;
 static const double POINT_S = 12; /* a point that would take longer is left out */
 static const char yardstick[] = "attention";
@@ -223,26 +220,24 @@ static void say(const subject *s, const char *what) {
     fprintf(stderr, "mixgrid: %s, T = %d: %s\n", s->name, s->time, what);
 }
 
-/* Seconds of the mixer per sequence at each length; NAN from the first length on that fails or
- * would take too long. */
+/* Seconds of the mixer per sequence at each length; NAN from the first length on that fails or is
+ * expected to take too long: a step grows as it did before, as all have as many tokens. */
 static status time_lengths(double *per_sequence_s, const request *q, subject s, error *e) {
-    double step_s = 0;
+    double step_s = 0, growth = 1;
+    bool over = false;
     for (int i = 0; i < q->n_length; i++) {
-        per_sequence_s[i] = NAN;
-        if (isnan(step_s)) continue;
-        const int before = s.time;
+        per_sequence_s[i] = (double)NAN;
+        if (over) continue;
         s.time = q->length[i];
         error why = {0};
         timing t;
-        /* with as many tokens, a step grows at most as the length does */
-        const double expected_s =
-            i ? BENCH_LEAST_STEPS * step_s * fmax(1, (double)s.time / before) : 0;
-        if (expected_s > POINT_S || time_subject(&t, q, &s, &why)) {
+        over = BENCH_LEAST_STEPS * step_s * growth > POINT_S || time_subject(&t, q, &s, &why);
+        if (over) {
             say(&s,
                 why.code ? why.text : "left out, as it and what is longer would take too long.");
-            step_s = NAN;
             continue;
         }
+        if (i) growth = fmax(1, t.step_s / step_s);
         step_s = t.step_s;
         per_sequence_s[i] = t.net_s / (double)batch_of(q, s.time);
         if (keep(q, &s, "mixer, per sequence", per_sequence_s[i], "s", e)) return e->code;

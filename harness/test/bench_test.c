@@ -115,6 +115,31 @@ static void a_row_that_cannot_run_stops_no_other(void **state) {
     folder_remove(&f);
 }
 
+/* The row stays. */
+static void what_needs_more_memory_is_left_out(void **state) {
+    (void)state;
+    arena *a = arena_new();
+    error e = {0};
+    const int length[2] = {8, 16};
+    bench_mixers_request q = {.backend = backend_find("cpu", &e),
+                              .only = "retnet",
+                              .length = length,
+                              .n_length = 2,
+                              .d_model = 8,
+                              .tokens = 16,
+                              .seconds = 1e-3};
+    for (int allowed = 0; allowed < 2; allowed++) {
+        q.mem_bytes = allowed ? 1e9 : 1000;
+        const table *t = bench_mixers(a, &q, &e);
+        assert_non_null(t);
+        assert_int_equal(t->n_row, 1);
+        int numbers = 0;
+        for (int i = 0; i < t->n_column; i++) numbers += t->row[0][i].kind == CELL_NUMBER;
+        assert_true(allowed ? numbers >= 2 : numbers == 0);
+    }
+    arena_free(a);
+}
+
 static void every_kind_of_convolution_has_a_row(void **state) {
     (void)state;
     folder f = folder_new();
@@ -133,6 +158,7 @@ int main(void) {
         cmocka_unit_test(lengths_are_read),
         cmocka_unit_test(every_mixer_has_a_row),
         cmocka_unit_test(a_row_that_cannot_run_stops_no_other),
+        cmocka_unit_test(what_needs_more_memory_is_left_out),
         cmocka_unit_test(every_kind_of_convolution_has_a_row),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
