@@ -81,11 +81,15 @@ static inline size_t scan_work(int time, int cols, int state) {
 /* Numerator, denominator, their derivatives, and two exponents, per channel. */
 static inline size_t wkv_work(int cols) { return 6 * (size_t)cols; }
 
-enum { RANKCONV_TILE = 32 }; /* tokens whose taps are made at once; bits depend on it */
+enum { RANKCONV_BAND = 48 }; /* tokens whose dtaps are held at once; bits depend on it */
 
-/* Taps of a tile, and their gradients. */
-static inline size_t rankconv_work(int cols, int width) {
-    return 2 * RANKCONV_TILE * (size_t)width * (size_t)cols;
+/* u thrice, by vectors of channels; dtaps and dz of a band; the last columns of a sequence thrice.
+ * Padded to vectors of any build. */
+static inline size_t rankconv_work(int time, int cols, int width, int rank) {
+    const size_t pad = 16, codes = ((size_t)rank + pad - 1) / pad * pad;
+    const size_t channels = ((size_t)cols + pad - 1) / pad * pad;
+    return 3 * (codes + 1) * (size_t)width * channels + RANKCONV_BAND * (4 * pad + codes) +
+           3 * ((size_t)time + pad) * pad;
 }
 
 enum { MOST_EXPERTS = 256 };
