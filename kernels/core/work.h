@@ -92,6 +92,11 @@ static inline size_t rankconv_work(int time, int cols, int width, int rank) {
            3 * ((size_t)time + pad) * pad;
 }
 
+/* Taps in another order, and their gradients. */
+static inline size_t mixconv_work(int heads, int width) {
+    return 2 * (size_t)width * (size_t)heads * (size_t)heads;
+}
+
 enum { MOST_EXPERTS = 256 };
 
 /* Sorted places and where each expert begins, as ints; rows of x or dy by expert; h, da, db. */
