@@ -15,20 +15,13 @@
  * transform of a filter is made once per call, that of dw is summed over the batch. Scratch stays
  * in L2: 16 KiB per 32 rows. */
 #include "fft.h"
+#include "lags.h"
 
-enum { ROWS = 4, LAGS = 4, MAX_WIDTH = 64, CHUNK = 256, BAND = 4096 };
+enum { ROWS = 4, MAX_WIDTH = 64, CHUNK = 256, BAND = 4096 };
 
-/* Bodies that are compiled for each constant number of lags, inside one function per kind of tile:
- * inlined further, their many row pointers would not fit the registers. */
-#define INLINE static inline __attribute__((always_inline))
-#define APART  static __attribute__((noinline))
-#define WITH_LAGS(f, lags, ...)                                                                    \
-    switch (lags) {                                                                                \
-    case 1: f(__VA_ARGS__, 1); break;                                                              \
-    case 2: f(__VA_ARGS__, 2); break;                                                              \
-    case 3: f(__VA_ARGS__, 3); break;                                                              \
-    default: f(__VA_ARGS__, 4); break;                                                             \
-    }
+/* One function per kind of tile: inlined further, their many row pointers would not fit the
+ * registers. */
+#define APART static __attribute__((noinline))
 
 INLINE void tile_body(real *y, const real *x, long stride, const real *w, long w_stride,
                       const real *start, long n, const int lags) {
