@@ -300,7 +300,8 @@ static void sequence_forward(real *y, const real *x, const real *z, const buffer
 }
 
 /* Asks for a part of the BAND rows from p on, so that all are asked for once c has passed every
- * vector of channels. Columns are read at strides that no hardware foresees. */
+ * vector of channels. Columns are read at strides that no hardware foresees. Rows past the
+ * last are harmless: a prefetch does not fault. */
 static void fetch(const real *p, long c) {
     for (long i = 0; i < BAND * LANES; i += LANES) __builtin_prefetch(p + c * BAND + i, 0, 2);
 }
