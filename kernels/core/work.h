@@ -59,15 +59,18 @@ static inline size_t gla_work(int time, int key, int value) {
     return (size_t)key * ((size_t)value + (size_t)time + 2) + (size_t)value;
 }
 
-enum { DELTA_CHUNK = 32 }; /* tokens whose states are kept at once in backward of the delta rule */
+enum { DELTA_CHUNK = 32 };     /* tokens of the delta rule solved at once; bits depend on it */
 enum { DELTA_MAX_KEY = 1024 }; /* a GPU holds a column of the state in a warp's registers */
 
-/* The state, one at the start of each chunk, one per token of a chunk, and some rows of
- * values; forward needs less. */
+/* Tokens of the longest chunk. */
+static inline long delta_chunk(long time) { return time < DELTA_CHUNK ? time : DELTA_CHUNK; }
+
+/* A state per chunk, the errors, and of a chunk: two tiles of rows of keys, two of values and two
+ * half as large, two of scores, decays; forward needs less. */
 static inline size_t delta_work(int time, int key, int value) {
-    const size_t chunks = ((size_t)time + DELTA_CHUNK - 1) / DELTA_CHUNK;
-    return (size_t)key * (size_t)value * (1 + chunks + DELTA_CHUNK) +
-           (DELTA_CHUNK + 3) * (size_t)value;
+    const size_t n = (size_t)delta_chunk(time);
+    return (size_t)block_count(time, DELTA_CHUNK) * (size_t)key * (size_t)value +
+           (size_t)time * (size_t)value + 4 * n * ((size_t)key + (size_t)value) + n * (5 * n + 1);
 }
 
 enum { SCAN_CHUNK = 32 }; /* tokens whose states are kept at once in backward of the scan */

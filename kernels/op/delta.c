@@ -45,6 +45,8 @@ static double flops(const node *n) { return 7.0 * (double)n->out->n * keyed_key(
     }
 #define BETA(...)                                                                                  \
     { 3, {__VA_ARGS__}, .lo = .05, .hi = 1 }
+#define STRONG(...)                                                                                \
+    { 3, {__VA_ARGS__}, .lo = -30, .hi = -.01 }
 #define LOG_DECAY(...)                                                                             \
     { 3, {__VA_ARGS__}, .lo = -1, .hi = -.01 }
 static const op_case cases[] = {
@@ -59,6 +61,10 @@ static const op_case cases[] = {
     {.in = {ROWS(1, 3, 70), ROWS(1, 3, 70), ROWS(1, 3, 3), BETA(1, 3, 1)}},
     {.in = {ROWS(1, 3, 130), ROWS(1, 3, 130), ROWS(1, 3, 2), BETA(1, 3, 1), LOG_DECAY(1, 3, 1)}},
     {.in = {ROWS(1, 3, 2), ROWS(1, 3, 2), ROWS(1, 3, 260), BETA(1, 3, 1), LOG_DECAY(1, 3, 1)}},
+    {.in = {ROWS(1, 35, 6), ROWS(1, 35, 6), ROWS(1, 35, 10), BETA(1, 35, 2), STRONG(1, 35, 2)},
+     .arg = {.heads = 2}},
+    {.in = {ROWS(1, 67, 8), ROWS(1, 67, 8), ROWS(1, 67, 6), BETA(1, 67, 2), LOG_DECAY(1, 67, 2)},
+     .arg = {.heads = 2}},
     {.in = {ROWS(45, 2, 33), ROWS(45, 2, 33), ROWS(45, 2, 34), BETA(45, 2, 1)}},
 };
 
