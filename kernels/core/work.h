@@ -59,18 +59,16 @@ static inline size_t gla_work(int time, int key, int value) {
     return (size_t)key * ((size_t)value + (size_t)time + 2) + (size_t)value;
 }
 
-enum { DELTA_CHUNK = 32 };     /* tokens of the delta rule solved at once; bits depend on it */
+enum { DELTA_CHUNK = 16 };     /* tokens of the delta rule solved at once; bits depend on it */
 enum { DELTA_MAX_KEY = 1024 }; /* a GPU holds a column of the state in a warp's registers */
 
-/* Tokens of the longest chunk. */
-static inline long delta_chunk(long time) { return time < DELTA_CHUNK ? time : DELTA_CHUNK; }
-
-/* A state per chunk, the errors, and of a chunk: two tiles of rows of keys, two of values and two
- * half as large, two of scores, decays; forward needs less. */
+/* A state per chunk, the errors, and of one chunk: four tiles of rows of keys and of values, four
+ * of scores, decays and betas. Rows are whole vectors; forward needs less. */
 static inline size_t delta_work(int time, int key, int value) {
-    const size_t n = (size_t)delta_chunk(time);
-    return (size_t)block_count(time, DELTA_CHUNK) * (size_t)key * (size_t)value +
-           (size_t)time * (size_t)value + 4 * n * ((size_t)key + (size_t)value) + n * (5 * n + 1);
+    const size_t chunks = (size_t)block_count(time, DELTA_CHUNK), n = DELTA_CHUNK;
+    const size_t keys = (size_t)attention_padded(key), values = (size_t)attention_padded(value);
+    return chunks * ((size_t)key * (size_t)value + n * values) + 4 * n * (keys + values) +
+           n * (5 * n + 2);
 }
 
 enum { SCAN_CHUNK = 32 }; /* tokens whose states are kept at once in backward of the scan */

@@ -27,11 +27,16 @@
 #include "dot.h"
 #include "gemm.h"
 #include "kernels/core/work.h"
+#include "tile.h"
 
 #include <string.h>
 
+enum { C = DELTA_CHUNK };
+_Static_assert(C % TILE_PAD == 0, "rows of a chunk are gathered as tiles");
+
 typedef struct shape {
     long time, heads, key, value;
+    long keys, values; /* strides of rows in work: key and value in whole vectors */
 } shape;
 
 /* One head of one sequence. Row t of q, k is at t * heads * key, of v at t * heads * value, of beta
@@ -41,191 +46,211 @@ typedef struct stream {
     real *dq, *dk, *dv, *dbeta, *dg;
 } stream;
 
-/* Work of one head. n is the number of tokens of the chunk at hand. */
+/* The n <= C tokens from `first`. In work, a chunk always has C tokens: those past the end of the
+ * sequence are 0 and without decay. */
+typedef struct chunk {
+    long first, n;
+} chunk;
+
+/* Work of one head. Columns of rows past key or value hold anything. */
 typedef struct scratch {
-    real *state;  /* [chunks,K,V] forward: the first; backward: that after each chunk, then dS */
-    real *err;    /* [T,V] */
-    real *kq;     /* [2n,K] keys, then queries */
-    real *dkq;    /* [2n,K] */
-    real *pair;   /* [2n,V] what kq reads of the state; backward: w, then dO */
-    real *u;      /* [n,V] */
-    real *du;     /* [n,V] */
-    real *score;  /* [2n,n] N, then M */
-    real *dscore; /* [2n,n] */
-    real *fade;   /* [n,n] D, 0 above the diagonal */
-    real *since;  /* [n] f */
+    real *state;  /* [chunks,K,V] forward: one; backward: that after each chunk, and dS */
+    real *err;    /* [chunks C,V] */
+    real *kq;     /* [2C,K] keys, then queries */
+    real *dkq;    /* [2C,K] */
+    real *pair;   /* [2C,V] what kq reads of the state; backward: w, then dO */
+    real *u, *du; /* [C,V] */
+    real *score;  /* [2C,C] N, then M */
+    real *dscore; /* [2C,C] */
+    real *fade;   /* [C,C] D, 0 above the diagonal; its last row fades to the end of the chunk */
+    real *since;  /* [C] f */
+    real *beta;   /* [C] */
 } scratch;
 
 static scratch scratch_in(real *work, const shape *s) {
-    const long n = delta_chunk(s->time), chunks = block_count((int)s->time, DELTA_CHUNK);
+    const long chunks = block_count((int)s->time, C);
     scratch w = {.state = work};
     w.err = w.state + chunks * s->key * s->value;
-    w.kq = w.err + s->time * s->value;
-    w.dkq = w.kq + 2 * n * s->key;
-    w.pair = w.dkq + 2 * n * s->key;
-    w.u = w.pair + 2 * n * s->value;
-    w.du = w.u + n * s->value;
-    w.score = w.du + n * s->value;
-    w.dscore = w.score + 2 * n * n;
-    w.fade = w.dscore + 2 * n * n;
-    w.since = w.fade + n * n;
+    w.kq = w.err + chunks * C * s->values;
+    w.dkq = w.kq + 2 * C * s->keys;
+    w.pair = w.dkq + 2 * C * s->keys;
+    w.u = w.pair + 2 * C * s->values;
+    w.du = w.u + C * s->values;
+    w.score = w.du + C * s->values;
+    w.dscore = w.score + 2 * C * C;
+    w.fade = w.dscore + 2 * C * C;
+    w.since = w.fade + C * C;
+    w.beta = w.since + C;
     return w;
 }
 
-/* a b, below 1e-30 as 0: numbers that are nearly 0 would become subnormal, and slow. */
+static chunk chunk_at(const shape *s, long first) {
+    return (chunk){first, s->time - first < C ? s->time - first : C};
+}
+
+/* a b, below 1e-30 as 0: what is nearly 0 would become subnormal, and slow. */
 static inline real fade_more(real a, real b) { return a * b < (real)1e-30 ? 0 : a * b; }
 
-static void read_fades(const scratch *w, const real *g, long step, long n) {
-    for (long t = 0; t < n; t++) {
-        const real a = g ? real_exp(g[t * step]) : 1;
-        real *row = w->fade + t * n;
-        SIMD for (long j = 0; j < t; j++) row[j] = fade_more(row[j - n], a);
+/* D, f and beta of a chunk. */
+static void read_fades(const scratch *w, const stream *x, const shape *s, chunk at) {
+    real a[C];
+    for (int t = 0; t < C; t++) {
+        const long one = (at.first + t) * s->heads;
+        w->beta[t] = t < at.n ? x->beta[one] : 0;
+        a[t] = x->g && t < at.n ? x->g[one] : 0;
+    }
+    SIMD for (int t = 0; t < C; t++) a[t] = real_exp(a[t]);
+    real row[C] = {0}, f = 1;
+    for (int t = 0; t < C; t++) {
+        SIMD for (int j = 0; j < C; j++) row[j] = fade_more(row[j], a[t]);
         row[t] = 1;
-        for (long j = t + 1; j < n; j++) row[j] = 0;
-        w->since[t] = fade_more(t ? w->since[t - 1] : 1, a);
+        w->since[t] = f = fade_more(f, a[t]);
+        memcpy(w->fade + t * C, row, sizeof row);
     }
 }
 
-static void gather(real *to, const real *from, long step, long n, long cols) {
-    for (long t = 0; t < n; t++) memcpy(to + t * cols, from + t * step, (size_t)cols * sizeof *to);
-}
-
-static void scatter_add(real *to, long step, const real *from, long n, long cols) {
-    if (!to) return;
-    for (long t = 0; t < n; t++)
-        SIMD for (long c = 0; c < cols; c++) to[t * step + c] += from[t * cols + c];
-}
-
-static void scale_rows(real *x, const real *by, real sign, long n, long cols) {
-    for (long t = 0; t < n; t++)
-        SIMD for (long c = 0; c < cols; c++) x[t * cols + c] *= sign * by[t];
-}
-
-/* Scores [2n,n] times fades: of keys below the diagonal, of queries up to it, 0 elsewhere. */
-static void score_fade(real *score, const real *fade, real sign, long n) {
-    for (long t = 0; t < n; t++) {
-        real *of_k = score + t * n, *of_q = of_k + n * n;
-        const real *row = fade + t * n;
-        SIMD for (long j = 0; j < n; j++) {
+/* Scores [2C,C] times fades: of keys below the diagonal, of queries up to it, 0 elsewhere. */
+static void score_fade(real *score, const real *fade, real sign) {
+    for (int t = 0; t < C; t++) {
+        real *of_k = score + t * C, *of_q = of_k + C * C;
+        const real *row = fade + t * C;
+        SIMD for (int j = 0; j < C; j++) {
             of_k[j] = j < t ? sign * of_k[j] * row[j] : 0;
             of_q[j] = j <= t ? of_q[j] * row[j] : 0;
         }
     }
 }
 
-/* y [cols] -= sum over i < n of weight[i step] x_i; x [n,cols]. */
-static void subtract_rows(real *restrict y, const real *weight, long step, const real *x, long n,
-                          long cols) {
-    long i = 0;
-    for (; i + 4 <= n; i += 4) {
-        const real *x0 = x + i * cols, *x1 = x0 + cols, *x2 = x1 + cols, *x3 = x2 + cols;
-        const real *at = weight + i * step;
-        const real w0 = at[0], w1 = at[step], w2 = at[2 * step], w3 = at[3 * step];
-        SIMD for (long c = 0; c < cols; c++) y[c] -=
-            (w0 * x0[c] + w1 * x1[c]) + (w2 * x2[c] + w3 * x3[c]);
-    }
-    for (; i < n; i++) {
-        const real w0 = weight[i * step];
-        SIMD for (long c = 0; c < cols; c++) y[c] -= w0 * x[i * cols + c];
+/* Row t of x [C,cols] times sign by[t]. */
+static void scale_rows(real *restrict x, long step, const real *by, real sign, long cols) {
+    for (long t = 0; t < C; t++) {
+        const real factor = sign * by[t];
+        SIMD for (long c = 0; c < cols; c++) x[t * step + c] *= factor;
     }
 }
 
-/* to = keep from + a^T b, the state or its gradient after rows a [n,K], b [n,V]; to may be from,
- * and from NULL: 0. */
-static void state_next(real *to, const real *from, real keep, const real *a, const real *b, long n,
-                       const shape *s) {
+static inline vec *vec_at(real *x, long t, long step, long c) { return (vec *)(x + t * step + c); }
+
+/* x_t -= sum over j < t of N_tj y_j with y = beta x, from the first row to the last. */
+static void solve(real *x, real *y, const real *N, const real *beta, long step) {
+    for (long c = 0; c < step; c += TILE_LANES)
+        for (long t = 0; t < C; t++) {
+            vec sum = *vec_at(x, t, step, c);
+            for (long j = 0; j < t; j++) sum -= N[t * C + j] * *vec_at(y, j, step, c);
+            *vec_at(x, t, step, c) = sum;
+            *vec_at(y, t, step, c) = beta[t] * sum;
+        }
+}
+
+/* The same with N^T, from the last row to the first. */
+static void solve_back(real *x, real *y, const real *N, const real *beta, long step) {
+    for (long c = 0; c < step; c += TILE_LANES)
+        for (long t = C - 1; t >= 0; t--) {
+            vec sum = *vec_at(x, t, step, c);
+            for (long j = C - 1; j > t; j--) sum -= N[j * C + t] * *vec_at(y, j, step, c);
+            *vec_at(x, t, step, c) = sum;
+            *vec_at(y, t, step, c) = beta[t] * sum;
+        }
+}
+
+/* to = keep from + a^T b: the state or its gradient, with `rows` rows of a [.,K] and b [.,V]; to
+ * may be from, and from NULL: 0. */
+static void state_next(real *to, const real *from, real keep, const real *a, const real *b,
+                       int rows, const shape *s) {
     if (from) SIMD for (long i = 0; i < s->key * s->value; i++) to[i] = keep * from[i];
-    gemm((int)s->key, (int)s->value, (int)n, a, 1, s->key, b, s->value, 1, to, s->value,
+    gemm((int)s->key, (int)s->value, rows, a, 1, s->keys, b, s->values, 1, to, s->value,
          from != NULL);
 }
 
-/* Keys, queries, fades and scores of the n tokens from `first`. */
-static void chunk_scores(const scratch *w, const stream *x, const shape *s, long first, long n) {
-    const long row = s->heads * s->key, key = s->key;
-    gather(w->kq, x->k + first * row, row, n, key);
-    gather(w->kq + n * key, x->q + first * row, row, n, key);
-    gemm((int)(2 * n), (int)n, (int)key, w->kq, key, 1, w->kq, 1, key, w->score, n, 0);
-    read_fades(w, OFFSET(x->g, first * s->heads), s->heads, n);
-    score_fade(w->score, w->fade, 1, n);
+/* Keys, queries, fades and scores of a chunk. */
+static void chunk_scores(const scratch *w, const stream *x, const shape *s, chunk at) {
+    const long row = s->heads * s->key, from = at.first * row;
+    tile_gather(w->kq, s->keys, x->k + from, row, at.n, s->key, 1);
+    tile_gather(w->kq + C * s->keys, s->keys, x->q + from, row, at.n, s->key, 1);
+    gemm(2 * C, C, (int)s->key, w->kq, s->keys, 1, w->kq, 1, s->keys, w->score, C, 0);
+    read_fades(w, x, s, at);
+    score_fade(w->score, w->fade, 1);
 }
 
-/* err [n,V] and u of a chunk whose scores are known; pair: what `rows` rows of kq read of the
- * state; state NULL: 0. */
+/* err [C,V] and u of a chunk whose scores are known, and in `pair` what `rows` rows of kq read of
+ * the state; state NULL: 0. */
 static void chunk_errors(real *err, const scratch *w, const real *state, const stream *x,
-                         const shape *s, long first, long n, long rows) {
-    const long m = s->value;
-    if (state)
-        gemm((int)rows, (int)m, (int)s->key, w->kq, s->key, 1, state, m, 1, w->pair, m, 0);
-    else
-        memset(w->pair, 0, (size_t)(rows * m) * sizeof *w->pair);
-    for (long t = 0; t < n; t++) {
-        const real *v = x->v + (first + t) * s->heads * m, *known = w->pair + t * m;
-        const real f = w->since[t], beta = x->beta[(first + t) * s->heads];
-        real *e = err + t * m, *u = w->u + t * m;
-        SIMD for (long c = 0; c < m; c++) e[c] = v[c] - f * known[c];
-        subtract_rows(e, w->score + t * n, 1, w->u, t, m);
-        SIMD for (long c = 0; c < m; c++) u[c] = beta * e[c];
+                         const shape *s, chunk at, int rows) {
+    const long out = s->heads * s->value;
+    tile_gather(err, s->values, x->v + at.first * out, out, at.n, s->value, 1);
+    if (state) {
+        gemm(rows, (int)s->value, (int)s->key, w->kq, s->keys, 1, state, s->value, 1, w->pair,
+             s->values, 0);
+        for (long t = 0; t < C; t++) {
+            const real f = w->since[t], *known = w->pair + t * s->values;
+            real *e = err + t * s->values;
+            SIMD for (long c = 0; c < s->value; c++) e[c] -= f * known[c];
+        }
     }
+    solve(err, w->u, w->score, w->beta, s->values);
 }
 
-static long chunk_size(const shape *s, long first) {
-    return s->time - first < DELTA_CHUNK ? s->time - first : DELTA_CHUNK;
+/* Fades u to the end of its chunk and makes the state there; before NULL: 0. */
+static void chunk_close(real *after, const real *before, const scratch *w, const shape *s) {
+    scale_rows(w->u, s->values, w->fade + (C - 1) * C, 1, s->value);
+    state_next(after, before, w->since[C - 1], w->kq, w->u, C, s);
 }
 
 static void head_forward(real *o, const stream *x, const scratch *w, const shape *s) {
-    const long out = s->heads * s->value, m = s->value;
-    for (long first = 0; first < s->time; first += DELTA_CHUNK) {
-        const long n = chunk_size(s, first);
-        const real *before = first ? w->state : NULL;
+    const long out = s->heads * s->value;
+    for (long first = 0; first < s->time; first += C) {
+        const chunk at = chunk_at(s, first);
+        const real *before = first ? w->state : NULL, *M = w->score + C * C;
         real *to = o + first * out;
-        chunk_scores(w, x, s, first, n);
-        chunk_errors(w->err, w, before, x, s, first, n, 2 * n);
-        for (long t = 0; t < n; t++)
-            SIMD for (long c = 0; c < m; c++) to[t * out + c] =
-                w->since[t] * w->pair[(n + t) * m + c];
-        gemm((int)n, (int)m, (int)n, w->score + n * n, n, 1, w->u, m, 1, to, out, 1);
-        if (first + n == s->time) return;
-        scale_rows(w->u, w->fade + (n - 1) * n, 1, n, m);
-        state_next(w->state, before, w->since[n - 1], w->kq, w->u, n, s);
+        chunk_scores(w, x, s, at);
+        chunk_errors(w->err, w, before, x, s, at, 2 * C);
+        for (long t = 0; before && t < at.n; t++) {
+            const real f = w->since[t], *read = w->pair + (C + t) * s->values;
+            SIMD for (long c = 0; c < s->value; c++) to[t * out + c] = f * read[c];
+        }
+        gemm((int)at.n, (int)s->value, C, M, C, 1, w->u, s->values, 1, to, out, before != NULL);
+        if (first + C < s->time) chunk_close(w->state, before, w, s);
     }
 }
 
 /* All errors, and the states after all chunks but the last. */
 static void head_again(const stream *x, const scratch *w, const shape *s) {
-    const long size = s->key * s->value;
     const real *before = NULL;
     real *after = w->state;
-    for (long first = 0; first < s->time; first += DELTA_CHUNK, after += size) {
-        const long n = chunk_size(s, first);
-        chunk_scores(w, x, s, first, n);
-        chunk_errors(w->err + first * s->value, w, before, x, s, first, n, n);
-        if (first + n == s->time) return;
-        scale_rows(w->u, w->fade + (n - 1) * n, 1, n, s->value);
-        state_next(after, before, w->since[n - 1], w->kq, w->u, n, s);
+    for (long first = 0; first < s->time; first += C) {
+        const chunk at = chunk_at(s, first);
+        chunk_scores(w, x, s, at);
+        chunk_errors(w->err + first * s->values, w, before, x, s, at, C);
+        if (first + C >= s->time) return;
+        chunk_close(after, before, w, s);
         before = after;
+        after += s->key * s->value;
     }
 }
 
-/* du, w and what follows from them by token: dv and dbeta. dS NULL: 0. */
+/* du, w (both in work), dv and dbeta of a chunk; dS NULL: 0. */
 static void chunk_solve_back(const scratch *w, const real *err, const real *dS, const stream *x,
-                             const shape *s, long first, long n) {
-    const long m = s->value, out = s->heads * m;
-    const real *fade = w->fade + (n - 1) * n;
+                             const shape *s, chunk at) {
+    const long m = s->values, out = s->heads * s->value;
+    const real *M = w->score + C * C, *dO = w->pair + C * m;
     if (dS) {
-        gemm((int)n, (int)m, (int)s->key, w->kq, s->key, 1, dS, m, 1, w->du, m, 0);
-        scale_rows(w->du, fade, 1, n, m);
+        gemm(C, (int)s->value, (int)s->key, w->kq, s->keys, 1, dS, s->value, 1, w->du, m, 0);
+        scale_rows(w->du, m, w->fade + (C - 1) * C, 1, s->value);
     }
-    gemm((int)n, (int)m, (int)n, w->score + n * n, 1, n, x->dO + first * out, out, 1, w->du, m,
-         dS != NULL);
-    for (long t = n - 1; t >= 0; t--) {
-        const long one = (first + t) * s->heads;
-        const real beta = x->beta[one];
-        real *du = w->du + t * m, *wt = w->pair + t * m;
-        subtract_rows(du, w->score + (t + 1) * n + t, n, wt + m, n - 1 - t, m);
-        SIMD for (long c = 0; c < m; c++) wt[c] = beta * du[c];
-        if (x->dbeta) x->dbeta[one] += real_dot(du, err + t * m, m);
-    }
-    scatter_add(OFFSET(x->dv, first * out), out, w->pair, n, m);
+    gemm(C, (int)s->value, C, M, 1, C, dO, m, 1, w->du, m, dS != NULL);
+    solve_back(w->du, w->pair, w->score, w->beta, m);
+    if (x->dv) tile_scatter_add(x->dv + at.first * out, out, w->pair, m, at.n, s->value);
+    for (long t = 0; x->dbeta && t < at.n; t++)
+        x->dbeta[(at.first + t) * s->heads] += real_dot(w->du + t * m, err + t * m, s->value);
+}
+
+/* dN and dM into dscore: row and column t of dN both belong to k_t, so its upper half is a copy. */
+static void chunk_scores_back(const scratch *w, const shape *s) {
+    real *dN = w->dscore;
+    gemm(2 * C, C, (int)s->value, w->pair, s->values, 1, w->u, 1, s->values, dN, C, 0);
+    score_fade(dN, w->fade, -1);
+    for (int t = 0; t < C; t++)
+        for (int j = 0; j < t; j++) dN[j * C + t] = dN[t * C + j];
 }
 
 /* <a, b> in double. */
@@ -237,65 +262,62 @@ static double wide_dot(const real *a, const real *b, long n) {
 
 /* dg of a chunk from dq and w; through: <S', dS'>. */
 static void chunk_decay_back(const scratch *w, const stream *x, const shape *s, double through,
-                             long first, long n) {
-    for (long t = n - 1; t >= 0; t--) {
-        const long row = (first + t) * s->heads;
-        through += wide_dot(x->q + row * s->key, w->dkq + (n + t) * s->key, s->key) -
-                   wide_dot(x->v + row * s->value, w->pair + t * s->value, s->value);
+                             chunk at) {
+    for (long t = at.n - 1; t >= 0; t--) {
+        const long row = (at.first + t) * s->heads;
+        through += wide_dot(x->q + row * s->key, w->dkq + (C + t) * s->keys, s->key) -
+                   wide_dot(x->v + row * s->value, w->pair + t * s->values, s->value);
         x->dg[row] += (real)through;
     }
 }
 
-/* Back over one chunk: dS of the state after it becomes that of the state before it. before, after
- * NULL: the chunk is the first, the last. */
-static void chunk_backward(real *dS, const real *before, const real *after, const real *err,
-                           const scratch *w, const stream *x, const shape *s, long first, long n) {
-    const long m = s->value, key = s->key, row = s->heads * key;
-    const real *last = w->fade + (n - 1) * n;
-    real *dk = w->dkq, *dq = dk + n * key, *dM = w->dscore + n * n;
-    chunk_scores(w, x, s, first, n);
-    for (long t = 0; t < n; t++) {
-        const real beta = x->beta[(first + t) * s->heads];
-        SIMD for (long c = 0; c < m; c++) w->u[t * m + c] = beta * err[t * m + c];
-    }
-    chunk_solve_back(w, err, after ? dS : NULL, x, s, first, n);
-    gather(w->pair + n * m, x->dO + first * s->heads * m, s->heads * m, n, m);
+/* Back over one chunk: dS of the state after it becomes that of the state before it. err, before
+ * and after: of this chunk; before NULL: it is the first, after NULL: it is the last. */
+static void chunk_backward(real *dS, const real *err, const real *before, const real *after,
+                           const scratch *w, const stream *x, const shape *s, chunk at) {
+    const long row = s->heads * s->key, out = s->heads * s->value, from = at.first * row;
+    const int key = (int)s->key, value = (int)s->value;
+    real *dk = w->dkq, *dq = dk + C * s->keys, *q = w->kq + C * s->keys;
+    const real *dM = w->dscore + C * C;
+    chunk_scores(w, x, s, at);
+    tile_gather(w->pair + C * s->values, s->values, x->dO + at.first * out, out, at.n, value, 1);
+    memcpy(w->u, err, (size_t)(C * s->values) * sizeof *err);
+    scale_rows(w->u, s->values, w->beta, 1, value);
+    chunk_solve_back(w, err, after ? dS : NULL, x, s, at);
+    chunk_scores_back(w, s);
 
-    gemm((int)(2 * n), (int)n, (int)m, w->pair, m, 1, w->u, 1, m, w->dscore, n, 0);
-    score_fade(w->dscore, w->fade, -1, n);
-    for (long t = 0; t < n; t++) /* dk_t takes row and column t of dN */
-        for (long j = 0; j < t; j++) w->dscore[j * n + t] = w->dscore[t * n + j];
     if (before) {
-        gemm((int)(2 * n), (int)key, (int)m, w->pair, m, 1, before, 1, m, dk, key, 0);
-        scale_rows(dk, w->since, -1, n, key);
-        scale_rows(dq, w->since, 1, n, key);
+        gemm(2 * C, key, value, w->pair, s->values, 1, before, 1, value, dk, s->keys, 0);
+        scale_rows(dk, s->keys, w->since, -1, key);
+        scale_rows(dq, s->keys, w->since, 1, key);
     }
-    gemm((int)n, (int)key, (int)(2 * n), w->dscore, 1, n, w->kq, key, 1, dk, key, before != NULL);
-    gemm((int)n, (int)key, (int)n, dM, n, 1, w->kq, key, 1, dq, key, before != NULL);
+    gemm(C, key, 2 * C, w->dscore, 1, C, w->kq, s->keys, 1, dk, s->keys, before != NULL);
+    gemm(C, key, C, dM, C, 1, w->kq, s->keys, 1, dq, s->keys, before != NULL);
     if (after) {
-        scale_rows(w->u, last, 1, n, m);
-        gemm((int)n, (int)key, (int)m, w->u, m, 1, dS, 1, m, dk, key, 1);
+        scale_rows(w->u, s->values, w->fade + (C - 1) * C, 1, value);
+        gemm(C, key, value, w->u, s->values, 1, dS, 1, value, dk, s->keys, 1);
     }
-    scatter_add(OFFSET(x->dk, first * row), row, dk, n, key);
-    scatter_add(OFFSET(x->dq, first * row), row, dq, n, key);
-    if (x->dg) chunk_decay_back(w, x, s, after ? wide_dot(dS, after, key * m) : 0, first, n);
+    if (x->dk) tile_scatter_add(x->dk + from, row, dk, s->keys, at.n, key);
+    if (x->dq) tile_scatter_add(x->dq + from, row, dq, s->keys, at.n, key);
+    if (x->dg) chunk_decay_back(w, x, s, after ? wide_dot(dS, after, s->key * s->value) : 0, at);
+
     if (!before) return;
-    scale_rows(w->kq, w->since, -1, n, key);
-    scale_rows(w->kq + n * key, w->since, 1, n, key);
-    state_next(dS, after ? dS : NULL, w->since[n - 1], w->kq, w->pair, 2 * n, s);
+    scale_rows(w->kq, s->keys, w->since, -1, key);
+    scale_rows(q, s->keys, w->since, 1, key);
+    state_next(dS, after ? dS : NULL, w->since[C - 1], w->kq, w->pair, 2 * C, s);
 }
 
 static void head_backward(const stream *x, const scratch *w, const shape *s) {
-    const long size = s->key * s->value, chunks = block_count((int)s->time, DELTA_CHUNK);
-    real *dS = w->state + (chunks - 1) * size;
+    const long size = s->key * s->value, last = block_count((int)s->time, C) - 1;
+    real *dS = w->state + last * size;
     head_again(x, w, s);
-    for (long c = chunks - 1; c >= 0; c--) {
-        const long first = c * DELTA_CHUNK;
-        const real *before = c ? w->state + (c - 1) * size : NULL;
-        const real *after = c < chunks - 1 ? w->state + c * size : NULL;
-        chunk_backward(dS, before, after, w->err + first * s->value, w, x, s, first,
-                       chunk_size(s, first));
-    }
+    for (long c = last; c >= 0; c--)
+        chunk_backward(dS, w->err + c * C * s->values, c ? w->state + (c - 1) * size : NULL,
+                       c < last ? w->state + c * size : NULL, w, x, s, chunk_at(s, c * C));
+}
+
+static shape shape_make(int time, int heads, int key, int value) {
+    return (shape){time, heads, key, value, round_up(key, TILE_PAD), round_up(value, TILE_PAD)};
 }
 
 static stream stream_of(const stream *all, const shape *s, long i, long h) {
@@ -312,7 +334,7 @@ static stream stream_of(const stream *all, const shape *s, long i, long h) {
 void K(delta_fwd)(real *o, const real *q, const real *k, const real *v, const real *beta,
                   const real *g, real *work, int runs, int batch, int time, int heads, int key,
                   int value) {
-    const shape s = {time, heads, key, value};
+    const shape s = shape_make(time, heads, key, value);
     const scratch w = scratch_in(work, &s);
     const stream all = {.q = q, .k = k, .v = v, .beta = beta, .g = g};
     for (long i = 0; i < (long)runs * batch; i++)
@@ -325,7 +347,7 @@ void K(delta_fwd)(real *o, const real *q, const real *k, const real *v, const re
 void K(delta_bwd)(real *dq, real *dk, real *dv, real *dbeta, real *dg, const real *dO,
                   const real *q, const real *k, const real *v, const real *beta, const real *g,
                   real *work, int runs, int batch, int time, int heads, int key, int value) {
-    const shape s = {time, heads, key, value};
+    const shape s = shape_make(time, heads, key, value);
     const scratch w = scratch_in(work, &s);
     const stream all = {q, k, v, beta, g, dO, dq, dk, dv, dbeta, dg};
     for (long i = 0; i < (long)runs * batch; i++)
