@@ -240,8 +240,11 @@ static void chunk_solve_back(const scratch *w, const real *err, const real *dS, 
     gemm(C, (int)s->value, C, M, 1, C, dO, m, 1, w->du, m, dS != NULL);
     solve_back(w->du, w->pair, w->score, w->beta, m);
     if (x->dv) tile_scatter_add(x->dv + at.first * out, out, w->pair, m, at.n, s->value);
-    for (long t = 0; x->dbeta && t < at.n; t++)
-        x->dbeta[(at.first + t) * s->heads] += real_dot(w->du + t * m, err + t * m, s->value);
+    if (!x->dbeta) return;
+    for (long t = 0; t < at.n; t++) {
+        const real sum = real_dot(w->du + t * m, err + t * m, s->value);
+        x->dbeta[(at.first + t) * s->heads] += sum;
+    }
 }
 
 /* dN and dM into dscore: row and column t of dN both belong to k_t, so its upper half is a copy. */
