@@ -63,7 +63,7 @@ static const op_case cases[] = {
     {.in = {ROWS(1, 3, 2), ROWS(1, 3, 2), ROWS(1, 3, 260), BETA(1, 3, 1), LOG_DECAY(1, 3, 1)}},
     {.in = {ROWS(1, 35, 6), ROWS(1, 35, 6), ROWS(1, 35, 10), BETA(1, 35, 2), STRONG(1, 35, 2)},
      .arg = {.heads = 2}},
-    {.in = {ROWS(1, 67, 8), ROWS(1, 67, 8), ROWS(1, 67, 6), BETA(1, 67, 2), LOG_DECAY(1, 67, 2)},
+    {.in = {ROWS(1, 34, 4), ROWS(1, 34, 4), ROWS(1, 34, 6), BETA(1, 34, 2), LOG_DECAY(1, 34, 2)},
      .arg = {.heads = 2}},
     {.in = {ROWS(45, 2, 33), ROWS(45, 2, 33), ROWS(45, 2, 34), BETA(45, 2, 1)}},
 };
