@@ -22,8 +22,8 @@
  * dg needs no derivative of D or f: a later g_s scales all that q_t reads and unscales what v_t
  * writes, so that dg_s = <S', dS'> + sum_{t>=s} (q_t . dq_t - v_t . w_t), summed in double.
  *
- * Cost per token, with C tokens in a chunk: 6 K V + 4 C (K + V) flops forward, 16 K V + 10 C (K +
- * V) backward. Bits depend on C. */
+ * Flops per token, with C tokens in a chunk: forward 6 K V + C (4 K + 3 V), backward 16 K V +
+ * C (14 K + 8 V). Bits depend on C. */
 #include "dot.h"
 #include "gemm.h"
 #include "kernels/core/work.h"
