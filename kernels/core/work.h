@@ -54,9 +54,19 @@ enum gla_decay {
 enum { GLA_MAX_KEY = 1024 };
 enum { TAYLOR_MAX_DIM = 31 }; /* 1 + d + d^2 <= GLA_MAX_KEY */
 
-/* A state, a row of decays, one of sums, and what backward keeps per token and key channel. */
+/* Linear attention on a CPU: tokens of a chunk, whose pairs are taken directly; values of so few
+ * channels go token by token. Bits depend on both. */
+enum { GLA_CHUNK = 32, GLA_NARROW = 4 };
+
+/* Channels as kernels pad them: whole vectors of every build. */
+static inline long gla_padded(long n) { return (n + 15) / 16 * 16; }
+
+/* The state twice, 12 tiles of keys, 3 of values, scores twice, a transposed tile, some rows, and
+ * what backward keeps per token and key channel. */
 static inline size_t gla_work(int time, int key, int value) {
-    return (size_t)key * ((size_t)value + (size_t)time + 2) + (size_t)value;
+    const size_t k = (size_t)gla_padded(key), v = (size_t)gla_padded(value), c = GLA_CHUNK;
+    return 2 * k * v + 12 * c * k + 3 * c * v + 2 * c * (c + 16) + (k > v ? k : v) * (c + 16) +
+           (8 + 2) * k + ((size_t)time + c - 1) / c * c * k;
 }
 
 enum { DELTA_CHUNK = 16 };     /* tokens of the delta rule solved at once; bits depend on it */
