@@ -21,10 +21,10 @@ static void decay_of_head(gla_later *later, real *dg, const real *q, const real 
     *dg += (real)later->sum[0];
 }
 
-void gla_finish(const gla_stream *x, const gla_shape *s, gla_later *later, long t,
-                const real *inner, const real *dk, real now) {
+void gla_finish(const gla_stream *x, const gla_shape *s, gla_later *later, long t, const real *q,
+                const real *k, const real *inner, const real *dk, real now) {
     const long n = s->key, row = t * s->heads * n;
-    const real *q = x->q + row, *k = x->k + row, *u = x->u;
+    const real *u = x->u;
     real *dq_t = OFFSET(x->dq, row), *dk_t = OFFSET(x->dk, row), *du = x->du;
     if (dq_t && u) SIMD for (long i = 0; i < n; i++) dq_t[i] += inner[i] + now * u[i] * k[i];
     if (dq_t && !u) SIMD for (long i = 0; i < n; i++) dq_t[i] += inner[i];

@@ -64,6 +64,18 @@ static void fade_rows(real *y, const real *x, const real *fade, const gla_chunk 
             SIMD for (long i = 0; i < kp; i++) y[t * kp + i] = x[t * kp + i] * fade[t];
 }
 
+/* c [rows,cols] = a b, strip by strip; two vectors of columns of b stay in the L1 cache for all
+ * strips, which matters where b is a state. */
+static void product(real *c, long c_row, const real *a, long a_row, const real *b, long b_row,
+                    long rows, long cols, long inner) {
+    for (long j = 0; j < cols; j += 2 * TILE_LANES) {
+        const long wide = cols - j < 2 * TILE_LANES ? cols - j : 2 * TILE_LANES;
+        for (long i = 0; i < rows; i += STRIP)
+            strip_product(c + i * c_row + j, c_row, a + i * a_row, a_row, 1, b + j, b_row, wide,
+                          inner);
+    }
+}
+
 /* state [kp,vp] = whole state + keys^T values. */
 static void state_step(gla_chunk *c, const real *keys, const real *values) {
     const long kp = c->kp, vp = c->vp;
@@ -103,13 +115,15 @@ void gla_chunk_forward(real *o, const gla_stream *x, const gla_shape *s, real *w
     for (long t = 0; t < s->time; t += C) {
         chunk_read(c, x, t);
         gla_pairs(c, false);
-        if (t) fade_rows(c->in, c->q, c->fade_q, c);
+        if (t) {
+            fade_rows(c->in, c->q, c->fade_q, c);
+            product(c->o, vp, c->in, kp, c->state, vp, c->n, vp, s->key);
+        } else {
+            clear(c->o, C * vp);
+        }
         for (long i = 0; i < c->n; i += STRIP) {
-            real *oi = c->o + i * vp;
             const long keys = i + STRIP < c->n ? i + STRIP : c->n;
-            if (t) strip_product(oi, vp, c->in + i * kp, kp, 1, c->state, vp, vp, s->key);
-            if (!t) clear(oi, STRIP * vp);
-            strip_product_add(oi, vp, c->score + i, 1, GLA_ROW, c->v, vp, vp, keys);
+            strip_product_add(c->o + i * vp, vp, c->score + i, 1, GLA_ROW, c->v, vp, vp, keys);
         }
         for (long i = 0; i < c->n; i++)
             put_row(o + (t + i) * s->heads * s->value, c->o + i * vp, s->value);
@@ -127,10 +141,10 @@ static void query_pass(gla_chunk *c, const gla_stream *x) {
     for (long t = 0; t < time; t += C) {
         real *inner = c->inner + t * kp;
         chunk_read(c, x, t);
-        for (long i = 0; t && i < c->n; i += STRIP)
-            strip_product(inner + i * kp, kp, c->dO + i * vp, vp, 1, c->state_t, kp, kp,
-                          c->s->value);
-        if (t) fade_rows(inner, inner, c->fade_q, c);
+        if (t) {
+            product(inner, kp, c->dO, vp, c->state_t, kp, c->n, kp, c->s->value);
+            fade_rows(inner, inner, c->fade_q, c);
+        }
         if (t + C >= time) break;
         fade_rows(c->out, c->k, c->fade_k, c);
         state_step_t(c, c->out, c->v);
@@ -147,10 +161,8 @@ static void key_products(gla_chunk *c, bool more) {
     }
     fade_rows(c->out, c->k, c->fade_k, c);
     tile_transpose(c->state_t, kp, c->state, vp, kp, vp);
-    for (long j = 0; j < c->n; j += STRIP) {
-        strip_product(c->o + j * vp, vp, c->out + j * kp, kp, 1, c->state, vp, vp, c->s->key);
-        strip_product(c->dk + j * kp, kp, c->v + j * vp, vp, 1, c->state_t, kp, kp, c->s->value);
-    }
+    product(c->o, vp, c->out, kp, c->state, vp, c->n, vp, c->s->key);
+    product(c->dk, kp, c->v, vp, c->state_t, kp, c->n, kp, c->s->value);
     fade_rows(c->dk, c->dk, c->fade_k, c);
 }
 
@@ -165,7 +177,7 @@ void gla_chunk_backward(const gla_stream *x, const gla_shape *s, real *work) {
         chunk_read(c, x, t);
         key_products(c, t + C < s->time);
         c->dq = c->inner + t * kp;
-        tile_transpose(c->turned, GLA_ROW, c->dO, vp, c->n, s->value);
+        tile_transpose(c->turned, GLA_ROW, c->dO, vp, round_up(c->n, TILE_PAD), s->value);
         gla_products(c->dscore, c->v, c->turned, c->n, s->value, vp);
         for (long i = 0; i < c->n; i++) now[i] = c->dscore[i * GLA_ROW + i];
         gla_pairs(c, true);
@@ -176,7 +188,8 @@ void gla_chunk_backward(const gla_stream *x, const gla_shape *s, real *work) {
             tile_scatter_add(x->dv + t * s->heads * s->value, s->heads * s->value, c->o, vp, c->n,
                              s->value);
         for (long i = c->n - 1; i >= 0; i--)
-            gla_finish(x, s, &later, t + i, c->dq + i * kp, c->dk + i * kp, now[i]);
+            gla_finish(x, s, &later, t + i, c->q + i * kp, c->k + i * kp, c->dq + i * kp,
+                       c->dk + i * kp, now[i]);
         if (!t) break;
         fade_rows(c->in, c->q, c->fade_q, c);
         state_step(c, c->in, c->dO);

@@ -26,12 +26,12 @@ typedef struct gla_later {
     double ahead[GLA_MAX_KEY]; /* q_{t+1} times what of dq_{t+1} came through the state */
 } gla_later;
 
-/* Gradients of q, k, u and g at token t; tokens come from the last to the first. inner [K]: what of
- * dq_t came by way of earlier keys, or of its own too where there is no bonus; dk [K] likewise;
- * now: v_t.dO_t. */
+/* Gradients of q, k, u and g at token t, whose q and k [K] are given; tokens come from the last to
+ * the first. inner [K]: what of dq_t came by way of earlier keys, or of its own too where there is
+ * no bonus; dk [K] likewise; now: v_t.dO_t. */
 #define gla_finish K(gla_finish)
-void gla_finish(const gla_stream *x, const gla_shape *s, gla_later *later, long t,
-                const real *inner, const real *dk, real now);
+void gla_finish(const gla_stream *x, const gla_shape *s, gla_later *later, long t, const real *q,
+                const real *k, const real *inner, const real *dk, real now);
 
 /* o [T,V] of a head, rows heads * value apart; all gradients of a head. work: gla_work() reals. */
 #define gla_chunk_forward   K(gla_chunk_forward)

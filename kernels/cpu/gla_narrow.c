@@ -46,19 +46,37 @@ static real bonus_weight(const real *q, const real *u, const real *k, long n) {
 }
 
 /* s = a s + v k, and the sum of q s after it, or before it for a bonus. */
-static real advance(real *s, const real *a, const real *k, const real *q, real v, long n,
-                    bool before) {
+ALWAYS_INLINE real advance(real *s, const real *a, const real *k, const real *q, real v, long n,
+                           bool before) {
     real sum = 0;
-    if (before) {
-        SIMD_SUM(sum) for (long i = 0; i < n; i++) {
-            sum += q[i] * s[i];
-            s[i] = a[i] * s[i] + v * k[i];
-        }
-    } else {
-        SIMD_SUM(sum) for (long i = 0; i < n; i++) {
-            s[i] = a[i] * s[i] + v * k[i];
-            sum += q[i] * s[i];
-        }
+    SIMD_SUM(sum) for (long i = 0; i < n; i++) {
+        const real next = a[i] * s[i] + v * k[i];
+        sum += q[i] * (before ? s[i] : next);
+        s[i] = next;
+    }
+    return sum;
+}
+
+/* The same where the sum over value channels is wanted, with the weight dO of this one. */
+ALWAYS_INLINE void advance_inner(real *inner, real *s, const real *a, const real *k, real v,
+                                 real dO, long n, bool before) {
+    SIMD for (long i = 0; i < n; i++) {
+        const real next = a[i] * s[i] + v * k[i];
+        inner[i] += dO * (before ? s[i] : next);
+        s[i] = next;
+    }
+}
+
+/* Backwards: adds to dk what a value channel gives to it, and returns the same for dv; s is the
+ * gradient of the state. */
+ALWAYS_INLINE real retreat(real *dk, real *s, const real *a, const real *k, const real *q, real v,
+                           real dO, long n, bool before) {
+    real sum = 0;
+    SIMD_SUM(sum) for (long i = 0; i < n; i++) {
+        const real with = s[i] + dO * q[i], seen = before ? s[i] : with;
+        dk[i] += v * seen;
+        sum += k[i] * seen;
+        s[i] = before ? a[i] * s[i] + dO * q[i] : a[i] * with;
     }
     return sum;
 }
@@ -68,12 +86,12 @@ void gla_narrow_forward(real *o, const gla_stream *x, const gla_shape *s, real *
     const long n = s->key, row = s->heads * n, out = s->heads * s->value;
     for (long t = 0; t < s->time; t++) {
         const real *q = x->q + t * row, *k = x->k + t * row, *v = x->v + t * out;
+        real *ot = o + t * out, *state = w.state;
         read_decays(w.a, s, x, t, 0);
         const real now = x->u ? bonus_weight(q, x->u, k, n) : 0;
-        for (long d = 0; d < s->value; d++) {
-            const real sum = advance(w.state + d * n, w.a, k, q, v[d], n, x->u != NULL);
-            o[t * out + d] = x->u ? sum + now * v[d] : sum;
-        }
+        for (long d = 0; d < s->value; d++, state += n)
+            ot[d] = x->u ? advance(state, w.a, k, q, v[d], n, true) + now * v[d]
+                         : advance(state, w.a, k, q, v[d], n, false);
     }
 }
 
@@ -82,33 +100,15 @@ static void query_pass(const gla_stream *x, const gla_shape *s, const narrow *w)
     const long n = s->key, row = s->heads * n, out = s->heads * s->value;
     memset(w->inner, 0, (size_t)(s->time * n) * sizeof(real));
     for (long t = 0; t < s->time; t++) {
-        const real *k = x->k + t * row;
-        real *inner = w->inner + t * n;
+        const real *k = x->k + t * row, *v = x->v + t * out, *dO = x->dO + t * out;
+        real *inner = w->inner + t * n, *state = w->state;
         read_decays(w->a, s, x, t, 0);
-        for (long d = 0; d < s->value; d++) {
-            real *state = w->state + d * n;
-            const real v = x->v[t * out + d], dO = x->dO[t * out + d];
-            SIMD for (long i = 0; i < n; i++) {
-                const real next = w->a[i] * state[i] + v * k[i];
-                inner[i] += dO * (x->u ? state[i] : next);
-                state[i] = next;
-            }
-        }
+        for (long d = 0; d < s->value; d++, state += n)
+            if (x->u)
+                advance_inner(inner, state, w->a, k, v[d], dO[d], n, true);
+            else
+                advance_inner(inner, state, w->a, k, v[d], dO[d], n, false);
     }
-}
-
-/* Adds to dk what value channel d gives to it; s is the gradient of the state. Returns the same for
- * dv. */
-static real retreat(real *dk, real *s, const real *a, const real *k, const real *q, real v, real dO,
-                    long n, bool before) {
-    real sum = 0;
-    SIMD_SUM(sum) for (long i = 0; i < n; i++) {
-        const real with = s[i] + dO * q[i], seen = before ? s[i] : with;
-        dk[i] += v * seen;
-        sum += k[i] * seen;
-        s[i] = before ? a[i] * s[i] + dO * q[i] : a[i] * with;
-    }
-    return sum;
 }
 
 void gla_narrow_backward(const gla_stream *x, const gla_shape *s, real *work) {
@@ -121,12 +121,16 @@ void gla_narrow_backward(const gla_stream *x, const gla_shape *s, real *work) {
         const real *q = x->q + t * row, *k = x->k + t * row;
         const real *v = x->v + t * out, *dO = x->dO + t * out;
         const real weight = x->u ? bonus_weight(q, x->u, k, n) : 0;
+        real *state = w.state;
         read_decays(w.a, s, x, t, s->time - 1);
         memset(w.k, 0, (size_t)n * sizeof(real));
-        for (long d = 0; d < s->value; d++) {
-            const real sum = retreat(w.k, w.state + d * n, w.a, k, q, v[d], dO[d], n, x->u != NULL);
-            if (x->dv) x->dv[t * out + d] += x->u ? sum + weight * dO[d] : sum;
+        for (long d = 0; d < s->value; d++, state += n) {
+            const real dv =
+                x->u ? retreat(w.k, state, w.a, k, q, v[d], dO[d], n, true) + weight * dO[d]
+                     : retreat(w.k, state, w.a, k, q, v[d], dO[d], n, false);
+            if (x->dv) x->dv[t * out + d] += dv;
         }
-        gla_finish(x, s, &later, t, w.inner + t * n, w.k, x->u ? real_dot(v, dO, s->value) : 0);
+        gla_finish(x, s, &later, t, q, k, w.inner + t * n, w.k,
+                   x->u ? real_dot(v, dO, s->value) : 0);
     }
 }

@@ -50,6 +50,7 @@ static void fade_channels(gla_chunk *c, const real *g) {
         SIMD for (long i = 0; i < c->s->key; i++) a[i] = real_exp(g[t * row + i]);
         for (long i = c->s->key; i < kp; i++) a[i] = 1;
     }
+    for (long i = c->n * kp; i < round_up(c->n, SUB) * kp; i++) c->a[i] = 1;
     for (long t = c->n - 1; t >= 0; t--) {
         memcpy(c->fade_k + t * kp, c->whole, (size_t)kp * sizeof(real));
         multiply(c->whole, c->whole, c->a + t * kp, kp);
@@ -75,7 +76,7 @@ void gla_fade(gla_chunk *c, const real *g, long head) {
 
 void gla_products(real *out, const real *rows, const real *turned, long n, long dim, long padded) {
     for (long j = 0; j < n; j += STRIP) {
-        const long lo = round_down(j, TILE_LANES), hi = round_up(n, TILE_LANES);
+        const long lo = round_down(j, TILE_LANES), hi = round_up(n, TILE_PAD);
         strip_product(out + j * GLA_ROW + lo, GLA_ROW, rows + j * padded, padded, 1, turned + lo,
                       GLA_ROW, hi - lo, dim);
     }
@@ -97,7 +98,7 @@ static void weigh(real *score, real *dscore, const double *sum, long j, long n, 
 
 static void pairs_shared(gla_chunk *c, bool back) {
     const long kp = c->kp, n = c->n;
-    tile_transpose(c->turned, GLA_ROW, c->q, kp, n, c->s->key);
+    tile_transpose(c->turned, GLA_ROW, c->q, kp, round_up(n, TILE_PAD), c->s->key);
     gla_products(c->score, c->k, c->turned, n, c->s->key, kp);
     for (long j = 0; j < n; j++)
         weigh(c->score + j * GLA_ROW, back ? c->dscore + j * GLA_ROW : NULL, c->sum, j, n,
@@ -129,60 +130,66 @@ static inline real lanes_sum(const vec *of) {
 #define AT(x, i)   (*(vec *)((x) + (i)))
 #define FROM(x, i) (*(const vec *)((x) + (i)))
 
-/* Weight of key j for query i of the same sub-chunk, i > j or, without bonus, i >= j, and in
- * `fade` e^(H_i - G_j), once e^(H_{i-1} - G_j) is there and `step` e^(H_i - H_{i-1}). */
-static real near_weight(const gla_chunk *c, real *fade, const real *step, long i, long j) {
-    const real *q = c->q + i * c->kp, *k = c->k + j * c->kp;
-    vec sum = {0};
-    for (long d = 0; d < c->kp; d += TILE_LANES) {
-        AT(fade, d) *= FROM(step, d);
-        sum += FROM(q, d) * FROM(k, d) * FROM(fade, d);
-    }
-    return lanes_sum(&sum);
-}
-
-/* The same, and what a gradient of the weight makes of q and k. */
-static real near_gradient(const gla_chunk *c, real *fade, const real *step, long i, long j,
-                          real dscore) {
-    const real *q = c->q + i * c->kp, *k = c->k + j * c->kp;
-    real *dq = c->dq + i * c->kp, *dk = c->dk + j * c->kp;
-    vec sum = {0};
-    for (long d = 0; d < c->kp; d += TILE_LANES) {
-        const vec f = AT(fade, d) *= FROM(step, d);
-        const vec fk = f * FROM(k, d), fq = f * FROM(q, d);
-        sum += FROM(q, d) * fk;
-        AT(dq, d) += dscore * fk;
-        AT(dk, d) += dscore * fq;
-    }
-    return lanes_sum(&sum);
-}
-
 /* Weight of the current token's value under a bonus. */
 static real bonus_weight(const gla_chunk *c, long t) {
     const real *q = c->q + t * c->kp, *k = c->k + t * c->kp;
     real sum = 0;
+    if (t >= c->n) return 0;
     SIMD_SUM(sum) for (long i = 0; i < c->s->key; i++) sum += q[i] * c->u[i] * k[i];
     return sum;
 }
 
-/* Pairs within the sub-chunk of tokens b to end - 1. */
-static void pairs_near(gla_chunk *c, long b, long end, bool back) {
-    const long bonus = c->u != NULL, kp = c->kp;
-    const real *ones = c->a - kp;
-    real *fade = c->strip;
-    for (long j = b; j < end; j++) {
-        real *score = c->score + j * GLA_ROW, *dscore = c->dscore + j * GLA_ROW;
-        for (long i = b; i < j; i++) score[i] = 0;
-        if (back)
-            for (long i = b; i < j; i++) dscore[i] = 0;
-        if (bonus) score[j] = bonus_weight(c, j);
-        memcpy(fade, ones, (size_t)kp * sizeof(real));
-        for (long i = j + bonus; i < end; i++) {
-            const real *step = i - bonus > j ? c->a + (i - bonus) * kp : ones;
-            score[i] = back ? near_gradient(c, fade, step, i, j, dscore[i])
-                            : near_weight(c, fade, step, i, j);
+/* Weights of key b + r for the queries of its sub-chunk, which starts at b, and with `back` what
+ * their gradients make of q and k. f is e^(H_i - G_j), one query after another. All but c and b is
+ * known to the compiler, so that sums stay in registers; tokens past the last are zeros. */
+ALWAYS_INLINE void near_key(gla_chunk *c, long b, int r, int bonus, bool back) {
+    const long kp = c->kp, j = b + r;
+    const real *q = c->q + b * kp, *k = c->k + j * kp, *a = c->a + b * kp;
+    real *dq = c->dq + b * kp, *dk = c->dk + j * kp;
+    real *score = c->score + j * GLA_ROW + b, *dscore = c->dscore + j * GLA_ROW + b;
+    vec sum[SUB] = {0};
+    for (long d = 0; d < kp; d += TILE_LANES) {
+        const vec key = FROM(k, d);
+        vec f = (vec){0} + 1, key_gradient = {0};
+#pragma GCC unroll 8
+        for (int i = r + bonus; i < SUB; i++) {
+            const vec query = FROM(q, i * kp + d);
+            vec faded = key, back_faded = query;
+            if (i > r + bonus) { /* before, f is 1 */
+                f *= FROM(a, (i - bonus) * kp + d);
+                faded *= f;
+                back_faded *= f;
+            }
+            sum[i] += query * faded;
+            if (!back) continue;
+            AT(dq, i * kp + d) += dscore[i] * faded;
+            key_gradient += dscore[i] * back_faded;
         }
+        if (back) AT(dk, d) += key_gradient;
     }
+#pragma GCC unroll 8
+    for (int i = 0; i < r; i++) score[i] = 0;
+    if (bonus) score[r] = bonus_weight(c, j);
+#pragma GCC unroll 8
+    for (int i = r + bonus; i < SUB; i++) score[i] = lanes_sum(&sum[i]);
+    for (int i = 0; back && i < r; i++) dscore[i] = 0;
+}
+
+#define NEAR(name, bonus, back)                                                                    \
+    static void name(gla_chunk *c, long b) {                                                       \
+        _Pragma("GCC unroll 8") for (int r = 0; r < SUB; r++) near_key(c, b, r, bonus, back);      \
+    }
+NEAR(near_plain, 0, false)
+NEAR(near_bonus, 1, false)
+NEAR(near_plain_back, 0, true)
+NEAR(near_bonus_back, 1, true)
+
+/* Pairs within the sub-chunk of tokens b to b + SUB - 1. */
+static void pairs_near(gla_chunk *c, long b, bool back) {
+    if (c->u)
+        (back ? near_bonus_back : near_bonus)(c, b);
+    else
+        (back ? near_plain_back : near_plain)(c, b);
 }
 
 /* edge_fade and edge for the border before token b, once they are for that before token b - SUB. */
@@ -228,7 +235,7 @@ static void pairs_channels(gla_chunk *c, bool back) {
     for (long b = 0; b < c->n; b += SUB) {
         const long end = b + SUB < c->n ? b + SUB : c->n;
         if (b) pairs_far(c, b, end, back); /* in order: a product's rows end beyond the sub-chunk */
-        pairs_near(c, b, end, back);
+        pairs_near(c, b, back);
     }
 }
 
