@@ -111,7 +111,7 @@ static void put_row(real *to, const real *from, long n) {
 void gla_chunk_forward(real *o, const gla_stream *x, const gla_shape *s, real *work) {
     gla_chunk chunk = chunk_in(work, s, x->u), *c = &chunk;
     const long kp = c->kp, vp = c->vp;
-    clear(c->state, kp * vp);
+    if (s->time > C) clear(c->state, kp * vp);
     for (long t = 0; t < s->time; t += C) {
         chunk_read(c, x, t);
         gla_pairs(c, false);
@@ -119,7 +119,7 @@ void gla_chunk_forward(real *o, const gla_stream *x, const gla_shape *s, real *w
             fade_rows(c->in, c->q, c->fade_q, c);
             product(c->o, vp, c->in, kp, c->state, vp, c->n, vp, s->key);
         } else {
-            clear(c->o, C * vp);
+            clear(c->o, round_up(c->n, STRIP) * vp);
         }
         for (long i = 0; i < c->n; i += STRIP) {
             const long keys = i + STRIP < c->n ? i + STRIP : c->n;
@@ -136,8 +136,8 @@ void gla_chunk_forward(real *o, const gla_stream *x, const gla_shape *s, real *w
 /* Forwards over time: inner = e^H (dO S^T). */
 static void query_pass(gla_chunk *c, const gla_stream *x) {
     const long kp = c->kp, vp = c->vp, time = c->s->time;
-    clear(c->state_t, kp * vp);
-    clear(c->inner, (time < C ? time : C) * kp);
+    if (time > C) clear(c->state_t, kp * vp);
+    clear(c->inner, round_up(time < C ? time : C, STRIP) * kp);
     for (long t = 0; t < time; t += C) {
         real *inner = c->inner + t * kp;
         chunk_read(c, x, t);
@@ -155,8 +155,8 @@ static void query_pass(gla_chunk *c, const gla_stream *x) {
 static void key_products(gla_chunk *c, bool more) {
     const long kp = c->kp, vp = c->vp;
     if (!more) {
-        clear(c->o, C * vp);
-        clear(c->dk, C * kp);
+        clear(c->o, round_up(c->n, STRIP) * vp);
+        clear(c->dk, round_up(c->n, STRIP) * kp);
         return;
     }
     fade_rows(c->out, c->k, c->fade_k, c);
@@ -171,7 +171,7 @@ void gla_chunk_backward(const gla_stream *x, const gla_shape *s, real *work) {
     gla_later later = {0};
     const long kp = c->kp, vp = c->vp;
     if (x->dq || x->dg) query_pass(c, x);
-    clear(c->state, kp * vp);
+    if (s->time > C) clear(c->state, kp * vp);
     for (long t = (s->time - 1) / C * C; t >= 0; t -= C) {
         real now[C]; /* v_i.dO_i */
         chunk_read(c, x, t);
