@@ -20,6 +20,10 @@ _Static_assert(SUB % STRIP == 0 && GLA_CHUNK % TILE_PAD == 0, "strips must not c
 
 /* ---- decays ----------------------------------------------------------------------------- */
 
+/* e^x, or 0 below 2^-64: no sum that has terms near 1 sees it, and products with it would soon be
+ * subnormal numbers, with which processors are slow. */
+static inline real fade_of(double x) { return x < -44.4 ? 0 : real_exp((real)x); }
+
 static void fade_shared(gla_chunk *c, const real *g, long head) {
     const double step = c->s->decay == GLA_RETNET ? gla_retnet_log(head) : 0;
     double sum = 0;
@@ -28,10 +32,10 @@ static void fade_shared(gla_chunk *c, const real *g, long head) {
         c->sum[t] = sum;
     }
     SIMD for (long t = 0; t < c->n; t++) {
-        c->fade_q[t] = real_exp((real)c->sum[t]);
-        c->fade_k[t] = real_exp((real)(sum - c->sum[t]));
+        c->fade_q[t] = fade_of(c->sum[t]);
+        c->fade_k[t] = fade_of(sum - c->sum[t]);
     }
-    const real whole = real_exp((real)sum);
+    const real whole = fade_of(sum);
     SIMD for (long i = 0; i < c->kp; i++) c->whole[i] = whole;
 }
 
