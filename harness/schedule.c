@@ -5,7 +5,9 @@
 #include "schedule.h"
 
 #include "progress.h"
+#include "results/claim.h"
 #include "results/clock.h"
+#include "results/experiment_file.h"
 #include "results/provenance.h"
 
 #include <errno.h>
@@ -449,7 +451,8 @@ static status open_store(sweep *w, error *e) {
                                 c->label, c->axes_json};
     }
     if (store_experiment(w->store, w->grid->experiment, w->grid->file, w->grid->spec_json, cells,
-                         w->grid->n, e))
+                         w->grid->n, e) ||
+        store_experiments_save(w->store, w->home.journal, w->grid->experiment, true, e))
         return e->code;
     return import_unfinished(w, e);
 }

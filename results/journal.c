@@ -253,8 +253,12 @@ void journal_hash(journal *j, long step, uint64_t hash) {
 }
 
 void journal_event(journal *j, const char *what, const char *detail) {
+    journal_event_at(j, clock_unix_s(), what, detail);
+}
+
+void journal_event_at(journal *j, double time_s, const char *what, const char *detail) {
     jsontext *t = line_begin(j, "event");
-    put_real(t, "time_s", clock_unix_s());
+    put_real(t, "time_s", time_s);
     put_text(t, "what", what);
     put_text(t, "detail", detail);
     line_end(j);

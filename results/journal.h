@@ -64,7 +64,8 @@ void journal_final(journal *j, const char *split, const char *slice, const char 
                    double value);
 /* A hash of all parameters, as 16 hex digits. */
 void journal_hash(journal *j, long step, uint64_t hash);
-void journal_event(journal *j, const char *what, const char *detail);
+void journal_event(journal *j, const char *what, const char *detail); /* it happens now */
+void journal_event_at(journal *j, double time_s, const char *what, const char *detail);
 /* A file the run left behind: kind "checkpoint", "weights" ...; sha256: 64 hex digits. */
 void journal_artifact(journal *j, const char *path, const char *kind, long bytes,
                       const char *sha256);
