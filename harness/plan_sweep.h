@@ -15,6 +15,7 @@ typedef struct pack {
     double mem_bytes; /* exact: everything a worker allocates for tensors */
     bool again;       /* although a run has a result */
     int crashes;      /* times its worker died by a signal */
+    double wait_s;    /* another process has its runs: not before this time of the steady clock */
 } pack;
 
 typedef struct sweep_plan {

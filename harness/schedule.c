@@ -9,6 +9,7 @@
 #include "results/clock.h"
 #include "results/experiment_file.h"
 #include "results/provenance.h"
+#include "share.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +23,7 @@
 #include <unistd.h>
 
 enum { MAX_WORKERS = 256, POLL_MS = 100, IMPORT_S = 2, LOG_TAIL = 4096 };
+enum { ASK_AGAIN_S = 1 }; /* for runs that another scheduler is training */
 
 typedef struct slot {
     pid_t pid; /* 0: idle */
@@ -41,6 +43,7 @@ typedef struct sweep {
     double *mem_free;              /* [devices] bytes not promised to a worker */
     double room;                   /* of the largest device, empty */
     store *store;
+    shared_folder shared;
     sweep_plan plan;
     pack **queue; /* packs still to run, in order */
     int n_queue, cap_queue, next;
@@ -278,6 +281,7 @@ static status settle(sweep *w, int index, int wait_status, error *e) {
     progress_slot(w->view, index, NULL, 0, 0);
     for (int i = 0; i < p->n; i++)
         if (settle_run(w, p, i, how, wall_s, e)) return e->code;
+    share_release(p, &w->shared);
     return STATUS_OK;
 }
 
@@ -328,14 +332,50 @@ static int slot_for(const sweep *w, double mem_bytes) {
     return -1;
 }
 
+/* Claims pack i of the queue, which shrinks to what is ours; the runs that another scheduler has
+ * are asked for again later. */
+static status take_pack(sweep *w, int i, error *e) {
+    pack *p = w->queue[i], *busy = ARENA_NEW(w->arena, pack, 1), ended;
+    const int n = p->n;
+    const double cost = p->cost;
+    if (share_take(p, busy, &ended, w->arena, &w->shared, e)) return e->code;
+    if (p->n == n) return STATUS_OK;
+    for (int k = 0; k < ended.n; k++) {
+        store_run run;
+        if (store_run_get(w->store, ended.cell[k]->config->id, &run, e)) return e->code;
+        if (run.state == RUN_DONE)
+            w->out->already++;
+        else
+            count(w, ended.cell[k], &run, run.wall_s);
+    }
+    w->left -= n;
+    w->cost_left -= cost;
+    if (p->n && plan_pack(p, w->devices.backend, e)) return e->code;
+    w->left += p->n;
+    w->cost_left += p->n ? p->cost : 0;
+    if (!busy->n) return STATUS_OK;
+    busy->crashes = p->crashes;
+    busy->wait_s = clock_steady_s() + ASK_AGAIN_S;
+    if (plan_pack(busy, w->devices.backend, e)) return e->code;
+    requeue(w, busy);
+    return STATUS_OK;
+}
+
 static status launch(sweep *w, error *e) {
-    while (!signals && w->next < w->n_queue) {
-        pack *p = w->queue[w->next];
+    const int n_queue = w->n_queue; /* what has to wait goes behind it */
+    for (int i = w->next; i < n_queue && !signals; i++) {
+        pack *p = w->queue[i];
         const bool refused = p->mem_bytes > w->room;
         const int index = refused ? -1 : slot_for(w, p->mem_bytes);
         if (!refused && index < 0) return STATUS_OK;
-        w->next++;
+        if (p->wait_s > clock_steady_s()) continue;
+        if (take_pack(w, i, e)) return e->code;
+        memmove(&w->queue[w->next + 1], &w->queue[w->next],
+                (size_t)(i - w->next) * sizeof *w->queue);
+        w->queue[w->next++] = p;
+        if (!p->n) continue;
         if (refused ? refuse_too_large(w, p, e) : start_worker(w, index, p, e)) return e->code;
+        if (refused) share_release(p, &w->shared);
     }
     return STATUS_OK;
 }
@@ -442,6 +482,8 @@ static status open_store(sweep *w, error *e) {
         make_folder(w->home.checkpoint, e))
         return e->code;
     if (!(w->store = store_open(w->options->db, &rebuild, e))) return e->code;
+    w->shared = (shared_folder){claims_open(w->home.journal, e), w->home.journal, w->store};
+    if (w->shared.claims < 0) return e->code;
     long runs;
     if (rebuild && store_import_all(w->store, w->home.journal, &runs, e)) return e->code;
     store_cell *cells = ARENA_NEW(w->arena, store_cell, w->grid->n);
@@ -476,6 +518,7 @@ status schedule_run(const grid *g, const schedule_options *options, sweep_outcom
     arena *a = arena_new();
     sweep w = {
         .grid = g, .options = options, .arena = a, .home = home_of(a, options->db), .out = out};
+    w.shared.claims = -1;
     const double start_s = clock_steady_s();
     *out = (sweep_outcome){0};
     signals = 0;
@@ -500,6 +543,7 @@ status schedule_run(const grid *g, const schedule_options *options, sweep_outcom
         progress_end(w.view);
     }
     store_close(w.store);
+    claims_close(w.shared.claims);
     out->wall_s = clock_steady_s() - start_s;
     arena_free(a);
     if (s) return s;

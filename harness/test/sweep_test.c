@@ -407,6 +407,35 @@ static void second_scheduler_is_told_who_is_first(void **state) {
     folder_remove(&f);
 }
 
+/* Two databases in one folder, at the same time, on grids that overlap. */
+static void schedulers_that_share_a_folder_share_the_work(void **state) {
+    (void)state;
+    folder f = folder_new(), second = folder_new();
+    long_grid(&f, STEPS);
+    const pid_t one = mixgrid_start(&f, RUN "--workers 1 'train.seed=0,1,2'"),
+                other = mixgrid_start(&second,
+                                      arena_printf(f.arena,
+                                                   "run %s/grid.yaml --db %s/other.db --no-report "
+                                                   "--workers 1 'train.seed=1,2,3'",
+                                                   f.path, f.path));
+    const outcome o[] = {mixgrid_wait(&f, one), mixgrid_wait(&second, other)};
+    long before = 0;
+    for (int i = 0; i < 2; i++) {
+        assert_ended(&o[i], STATUS_OK);
+        assert_says(o[i].out, "small: 12 cells: 12 done");
+        const char *taken = strstr(o[i].out, "done (");
+        if (taken) before += strtol(taken + strlen("done ("), NULL, 10);
+    }
+    assert_int_equal(before, 8); /* every shared run was trained by one of them */
+    assert_true(ask_database(&f, "SELECT count(*) FROM run WHERE state = 'done'") == 12);
+    assert_int_equal(mixgrid(&f, "rebuild --db {}/results.db").code, STATUS_OK);
+    assert_true(ask_database(&f, "SELECT count(*) FROM run WHERE state = 'done'") == 16);
+    assert_true(ask_database(&f, "SELECT count(*) FROM attempt") == 16);
+    assert_true(ask_database(&f, "SELECT count(*) FROM cell") == 12);
+    folder_remove(&second);
+    folder_remove(&f);
+}
+
 static void foreign_files_are_left_alone(void **state) {
     (void)state;
     folder f = small_sweep();
@@ -538,6 +567,7 @@ int main(void) {
         cmocka_unit_test(killed_scheduler_takes_its_workers_with_it),
         cmocka_unit_test(cell_too_large_for_memory_fails_alone),
         cmocka_unit_test(second_scheduler_is_told_who_is_first),
+        cmocka_unit_test(schedulers_that_share_a_folder_share_the_work),
         cmocka_unit_test(foreign_files_are_left_alone),
         cmocka_unit_test(folder_that_cannot_be_made_is_named),
         cmocka_unit_test(writes_that_fail_end_in_a_sentence),
