@@ -247,7 +247,8 @@ status command_bench(int argc, char **argv, error *e) {
         w.is_gpu = w.backend->devices(&info, 1) > 0 && *info.id;
         w.ways = w.is_gpu ? on_gpu : on_processor;
         w.environment_json =
-            provenance_json(a, w.backend->name, w.backend->summary, w.is_gpu ? info.name : NULL);
+            provenance_json(a, w.backend->name, w.backend->summary, w.is_gpu ? info.name : NULL,
+                            w.backend->libraries ? w.backend->libraries() : NULL);
         s = asked.mixers || asked.convs
                 ? print_tables(&w, &asked, request, format, e)
                 : print_models(&w, w.is_gpu ? info.name : w.backend->name, e);

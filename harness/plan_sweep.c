@@ -159,7 +159,7 @@ static status find_missing(sweep_plan *out, missing **list, int *n, arena *a, co
     int cap = 0;
     store_stale_runs stale = {0};
     if (s && options->stale != STALE_IGNORE &&
-        store_stale(&stale, a, s, provenance_json(a, NULL, NULL, NULL), e))
+        store_stale(&stale, a, s, provenance_json(a, NULL, NULL, NULL, NULL), e))
         return e->code;
     for (int i = 0; i < g->n; i++) {
         const grid_cell *cell = &g->cell[i];

@@ -506,7 +506,7 @@ static void make_slots(sweep *w, int each) {
     w->mem_free = ARENA_NEW(w->arena, double, d->n);
     for (int i = 0; i < d->n; i++) {
         w->environment_json[i] = provenance_json(w->arena, d->backend->name, d->backend->summary,
-                                                 device_text(w->arena, d, i));
+                                                 device_text(w->arena, d, i), device_libraries(d));
         w->mem_free[i] = device_room(d, i);
         if (w->mem_free[i] > w->room) w->room = w->mem_free[i];
     }
