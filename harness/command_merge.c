@@ -75,7 +75,7 @@ status command_merge(int argc, char **argv, error *e) {
     if (!s && damaged) s = store_import_all(results, journals, NULL, e);
     if (!s) {
         s = merge_all(results, journals, &words, !strcmp(prefer, "theirs"), &counts, e);
-        print_counts(db, &counts, json);
+        if (!s || counts.runs) print_counts(db, &counts, json);
     }
     store_close(results);
     arena_free(a);
