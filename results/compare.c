@@ -24,8 +24,7 @@ struct comparison {
 /* ---- queries: ?1 and ?2 are the runs; ?3: numbers as text with all their digits ---- */
 
 #define DIGITS(value, flag)                                                                        \
-    "CASE WHEN " value " IS NULL THEN " flag " WHEN ?3 THEN printf('%!.17g', " value               \
-    ") ELSE " value " END"
+    "CASE WHEN " value " IS NULL THEN " flag " WHEN ?3 THEN digits(" value ") ELSE " value " END"
 
 /* The latest surroundings of a run in the database `schema`. */
 #define SURROUNDINGS(schema, run)                                                                  \
@@ -130,6 +129,15 @@ static long count_rows(comparison *c, int i, error *e) {
 
 /* ---- opening ---- */
 
+/* SQL: digits(x), the shortest text that reads back as x. SQLite's own has 15 digits, or more that
+ * depend on the machine. */
+static void digits(sqlite3_context *context, int n, sqlite3_value **value) {
+    (void)n;
+    char text[32];
+    number_shortest(text, sqlite3_value_double(value[0]));
+    sqlite3_result_text(context, text, -1, SQLITE_TRANSIENT);
+}
+
 comparison *compare_open(const char *db_a, const char *run_a, const char *db_b, const char *run_b,
                          error *e) {
     arena *a = arena_new();
@@ -141,6 +149,9 @@ comparison *compare_open(const char *db_a, const char *run_a, const char *db_b, 
     if (!e->code) c->a = store_open_readonly(db_a, e);
     if (c->a && !run_find(c->run_a, c->a, run_a, e))
         sql_do(&c->a->q, e, "ATTACH ?1 AS b", "t", db_b);
+    if (!e->code &&
+        sqlite3_create_function(c->a->q.db, "digits", 1, SQLITE_UTF8, NULL, digits, NULL, NULL))
+        sql_failed(&c->a->q, e);
     if (!e->code) return c;
     compare_close(c);
     return NULL;

@@ -92,7 +92,29 @@ static status take_file(merger *m, const char *path, error *e) {
 
 /* ---- databases -------------------------------------------------------------------------------*/
 
+static status copy_file(const char *from, const char *to, error *e) {
+    arena *a = arena_new();
+    long n;
+    const char *bytes = file_bytes(a, from, -1, &n, e);
+    if (bytes) file_replace(to, bytes, n, e);
+    arena_free(a);
+    return e->code;
+}
+
+/* Left by a scheduler that was killed. Opening it where it lies would create the -shm file, without
+ * which nobody can be writing it: bytes may be copied. */
+static bool has_lone_log(arena *a, const char *db) {
+    return access(arena_printf(a, "%s-wal", db), F_OK) == 0 &&
+           access(arena_printf(a, "%s-shm", db), F_OK) != 0;
+}
+
 static status copy_database(const char *from, const char *to, error *e) {
+    arena *a = arena_new();
+    const bool lone = has_lone_log(a, from);
+    if (lone && !copy_file(from, to, e))
+        copy_file(arena_printf(a, "%s-wal", from), arena_printf(a, "%s-wal", to), e);
+    arena_free(a);
+    if (lone) return e->code;
     sql source = {.path = from}, copy = {.path = to};
     sqlite3_backup *backup = NULL;
     if (sqlite3_open_v2(from, &source.db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL) ||

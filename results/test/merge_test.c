@@ -12,6 +12,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include <cmocka.h>
 
@@ -346,6 +347,34 @@ static void test_merging_twice_changes_nothing(void **state) {
     }
 }
 
+/* As a scheduler leaves it that is killed: the rows are in the log, and nothing may be created. */
+static void test_killed_scheduler_is_a_source(void **state) {
+    (void)state;
+    char path[256];
+    rich_run(&theirs, "a");
+    fflush(NULL);
+    const pid_t child = fork();
+    if (child == 0) {
+        import_all(fixture_open(&theirs), &theirs);
+        _exit(0);
+    }
+    int how;
+    assert_int_equal(waitpid(child, &how, 0), child);
+    snprintf(path, sizeof path, "%s-shm", theirs.db);
+    unlink(path);
+    snprintf(path, sizeof path, "%s/a.jsonl", theirs.journals);
+    unlink(path);
+    snprintf(path, sizeof path, "%s-wal", theirs.db);
+    assert_int_equal(access(path, F_OK), 0);
+    const uint64_t untouched = bytes_below(theirs.folder);
+    store *s = fixture_open(&ours);
+    merge_counts n = merge_well(s, theirs.db);
+    assert_int_equal(n.added + n.exported, 2);
+    ask_is(s, "SELECT count(*) FROM attempt", "4");
+    store_close(s);
+    assert_true(untouched == bytes_below(theirs.folder));
+}
+
 static void test_database_without_journals_is_merged_from_its_rows(void **state) {
     (void)state;
     char hash[65], path[256];
@@ -427,7 +456,7 @@ static void test_conflict_says_what_differs(void **state) {
     fclose(notes);
     assert_int_equal(n.conflicts, 1);
     static const char *const part[] = {"run a has other results in ", "content hash ",
-                                       "train loss from step 0 (1.0 | 2.0)",
+                                       "train loss from step 0 (1 | 2)",
                                        "neither code nor environment differs", "--prefer theirs"};
     for (size_t i = 0; i < sizeof part / sizeof *part; i++)
         if (!strstr(text, part[i])) fail_msg("no \"%s\" in %s", part[i], text);
@@ -521,9 +550,12 @@ static void test_wrong_sources_are_named_and_leave_nothing(void **state) {
     assert_int_equal(merge(s, source, &n, &e), STATUS_USAGE);
     assert_non_null(strstr(e.text, "holds no journals (*.jsonl)"));
     store_close(s);
-    /* nothing but the database, its journals and claims is left */
+    /* nothing but the database and its journals is left */
     struct dirent **entry;
-    assert_int_equal(scandir(ours.folder, &entry, NULL, NULL), 4);
+    const int n_left = scandir(ours.folder, &entry, NULL, NULL);
+    for (int i = 0; i < n_left; i++) free(entry[i]);
+    free(entry);
+    assert_int_equal(n_left, 4);
 }
 
 /* ---- compare ---------------------------------------------------------------------------------*/
@@ -580,7 +612,7 @@ static void test_compare_tells_each_difference(void **state) {
          "Code: 1 entries differ"},
         {base, "{\"commit\":\"c1\",\"device\":\"y\"}", 0.5, 2, 0.25, true, "device  x  y"},
         {base, env, 0.5 + 0x1p-53, 2, 0.25, false,
-         "train         loss     7  0.5  0.50000000000000011"},
+         "train         loss     7  0.5  0.5000000000000001"},
         {base, env, 0.5, 3, 0.25, false, "10  0000000000000002  0000000000000003"},
         {base, env, 0.5, 2, 0.25 + 0x1p-54, false, "Final values: 1 values differ"},
         {base, env, (double)NAN, 2, 0.25, false, "0.5  nan"},
@@ -634,6 +666,7 @@ int main(void) {
         TEST(test_experiment_files_of_two_databases_stay_apart),
         TEST(test_damaged_experiment_file_is_named),
         TEST(test_merging_twice_changes_nothing),
+        TEST(test_killed_scheduler_is_a_source),
         TEST(test_database_without_journals_is_merged_from_its_rows),
         TEST(test_the_better_run_stays),
         TEST(test_conflict_says_what_differs),
