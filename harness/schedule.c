@@ -4,12 +4,12 @@
  * reaches the scheduler alone, which passes it on once. Its stderr goes to log/<run id>.log. */
 #include "schedule.h"
 
+#include "claim_pack.h"
 #include "progress.h"
 #include "results/claim.h"
 #include "results/clock.h"
 #include "results/experiment_file.h"
 #include "results/provenance.h"
-#include "share.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -43,7 +43,7 @@ typedef struct sweep {
     double *mem_free;              /* [devices] bytes not promised to a worker */
     double room;                   /* of the largest device, empty */
     store *store;
-    shared_folder shared;
+    claim_folder shared;
     sweep_plan plan;
     pack **queue; /* packs still to run, in order */
     int n_queue, cap_queue, next;
@@ -281,7 +281,7 @@ static status settle(sweep *w, int index, int wait_status, error *e) {
     progress_slot(w->view, index, NULL, 0, 0);
     for (int i = 0; i < p->n; i++)
         if (settle_run(w, p, i, how, wall_s, e)) return e->code;
-    share_release(p, &w->shared);
+    claim_pack_release(p, &w->shared);
     return STATUS_OK;
 }
 
@@ -338,7 +338,7 @@ static status take_pack(sweep *w, int i, error *e) {
     pack *p = w->queue[i], *busy = ARENA_NEW(w->arena, pack, 1), ended;
     const int n = p->n;
     const double cost = p->cost;
-    if (share_take(p, busy, &ended, w->arena, &w->shared, e)) return e->code;
+    if (claim_pack_take(p, busy, &ended, w->arena, &w->shared, e)) return e->code;
     if (p->n == n) return STATUS_OK;
     for (int k = 0; k < ended.n; k++) {
         store_run run;
@@ -375,7 +375,7 @@ static status launch(sweep *w, error *e) {
         w->queue[w->next++] = p;
         if (!p->n) continue;
         if (refused ? refuse_too_large(w, p, e) : start_worker(w, index, p, e)) return e->code;
-        if (refused) share_release(p, &w->shared);
+        if (refused) claim_pack_release(p, &w->shared);
     }
     return STATUS_OK;
 }
@@ -482,7 +482,7 @@ static status open_store(sweep *w, error *e) {
         make_folder(w->home.checkpoint, e))
         return e->code;
     if (!(w->store = store_open(w->options->db, &rebuild, e))) return e->code;
-    w->shared = (shared_folder){claims_open(w->home.journal, e), w->home.journal, w->store};
+    w->shared = (claim_folder){claims_open(w->home.journal, e), w->home.journal, w->store};
     if (w->shared.claims < 0) return e->code;
     long runs;
     if (rebuild && store_import_all(w->store, w->home.journal, &runs, e)) return e->code;

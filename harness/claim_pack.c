@@ -1,5 +1,5 @@
-/* share.c - see share.h. */
-#include "share.h"
+/* claim_pack.c - see claim_pack.h. */
+#include "claim_pack.h"
 
 #include "results/claim.h"
 
@@ -17,7 +17,8 @@ static bool is_over(run_state s) {
     return s != RUN_PENDING && s != RUN_RUNNING && s != RUN_PREEMPTED && s != RUN_CANCELLED;
 }
 
-status share_take(pack *p, pack *busy, pack *ended, arena *a, const shared_folder *f, error *e) {
+status claim_pack_take(pack *p, pack *busy, pack *ended, arena *a, const claim_folder *f,
+                       error *e) {
     pack ours = room_for(a, p->n);
     *busy = room_for(a, p->n);
     *ended = room_for(a, p->n);
@@ -47,6 +48,6 @@ status share_take(pack *p, pack *busy, pack *ended, arena *a, const shared_folde
     return e->code;
 }
 
-void share_release(const pack *p, const shared_folder *f) {
+void claim_pack_release(const pack *p, const claim_folder *f) {
     for (int i = 0; i < p->n; i++) claim_release(f->claims, p->cell[i]->config->id);
 }
