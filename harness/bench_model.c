@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 enum { MAX_SAMPLES = 4096, WARM_UP = 4 /* by then both staging blocks are recorded */ };
+enum { LEAST = BENCH_LEAST_STEPS - WARM_UP - 1 /* which says how many to time at once */ };
 static const double SAMPLE_S = 0.004; /* short steps are timed several at once: they are queued */
 
 typedef struct noise { /* settings of the task below */
@@ -84,7 +85,8 @@ status bench_steps(step_time *out, const job *j, const backend *b, const task_se
         took = run_steps(t, &step, 1, run, &scored, e);
         const int group = took < SAMPLE_S ? (int)fmin(SAMPLE_S / took + 1, TRAINER_PENDING) : 1;
         const double end = clock_steady_s() + seconds;
-        while (out->steps < MAX_SAMPLES && (out->steps < 3 || clock_steady_s() < end) && !e->code)
+        while (out->steps < MAX_SAMPLES && (out->steps < LEAST || clock_steady_s() < end) &&
+               !e->code)
             sample[out->steps++] = run_steps(t, &step, group, run, &scored, e) / group;
         qsort(sample, (size_t)out->steps, sizeof *sample, by_value);
         out->median_s = sample[out->steps / 2];

@@ -12,8 +12,11 @@ typedef struct step_time {
 /* A data set of random tokens with `scored` labels per sequence, spread evenly; lives in `a`. */
 const task_set *bench_noise(arena *a, int time, int vocab, int scored, error *e);
 
+enum { BENCH_LEAST_STEPS = 8 }; /* with those that warm up */
+
 /* Times whole training steps (data, forward, backward, optimizer) of a job on a data set for about
- * `seconds`. The job's own task is not opened: model.vocab and model.max_time must be set. */
+ * `seconds`, but at least BENCH_LEAST_STEPS of them. The job's own task is not opened: model.vocab
+ * and model.max_time must be set. */
 status bench_steps(step_time *out, const job *j, const backend *b, const task_set *set,
                    double seconds, error *e);
 

@@ -16,8 +16,11 @@ static void *buffer_of(optim *o, int i) {
     return i == 0 ? optim_param(o) : i == 1 ? optim_first(o) : optim_second(o);
 }
 
-static const char *path_of(arena *a, const char *folder, const char *run_id) {
-    return arena_printf(a, "%s/%s.safetensors", folder, run_id);
+enum { NEWEST, PREVIOUS, N_GENERATION };
+
+static const char *path_of(arena *a, const char *folder, const char *run_id, int generation) {
+    return arena_printf(a, "%s/%s%s.safetensors", folder, run_id,
+                        generation == PREVIOUS ? ".previous" : "");
 }
 
 status checkpoint_save(const char *folder, const job *j, optim *o, int run, const run_cursor *c,
@@ -47,13 +50,17 @@ status checkpoint_save(const char *folder, const job *j, optim *o, int run, cons
     status s = STATUS_OK;
     if (mkdir(folder, 0777) && errno != EEXIST)
         s = error_set(e, STATUS_ENVIRONMENT, "could not create %s: %s.", folder, strerror(errno));
-    if (!s) s = safetensors_write(path_of(a, folder, j->run[run].run_id), &file, e);
+    const char *newest = path_of(a, folder, j->run[run].run_id, NEWEST);
+    if (!s && rename(newest, path_of(a, folder, j->run[run].run_id, PREVIOUS)) && errno != ENOENT)
+        s = error_set(e, STATUS_ENVIRONMENT, "could not keep %s: %s.", newest, strerror(errno));
+    if (!s) s = safetensors_write(newest, &file, e);
     arena_free(a);
     return s;
 }
 
-static const char *apply(const stored_file *f, const job *j, optim *o, int run, run_cursor *c) {
-    const graph *g = optim_model(o);
+/* Reads what stands around the numbers; NULL, or why the file is of no use to this run. */
+static const char *check(run_cursor *c, const stored_file *f, const job *j, const graph *g,
+                         int run) {
     const char *id = stored_meta(f, "run"), *device = stored_meta(f, "backend"),
                *cursor = stored_meta(f, "cursor");
     if (!id || strcmp(id, j->run[run].run_id)) return "it belongs to another run";
@@ -70,33 +77,83 @@ static const char *apply(const stored_file *f, const job *j, optim *o, int run, 
         const stored_tensor *t = stored_find(f, buffer_name[i]);
         if (!t || t->bytes != g->param_n * g->backend->real_bytes) return "it has another size";
     }
-    for (int i = 0; i < N_BUFFER; i++)
-        optim_put_run(o, buffer_of(o, i), run, stored_find(f, buffer_name[i])->data);
     return NULL;
 }
 
-void checkpoint_load(const char *folder, const job *j, optim *o, int run, run_cursor *c,
-                     bool *found) {
-    arena *a = arena_new();
-    const char *path = path_of(a, folder, j->run[run].run_id);
-    stored_file file;
+/* One sentence on a file that cannot be used; NULL: there is none, or it was read. */
+static const char *read_file(stored_file *f, run_cursor *c, arena *a, const char *path,
+                             const job *j, const graph *g, int run) {
     error e = {0};
-    *found = false;
-    if (access(path, F_OK) == 0) {
-        const char *why = NULL;
-        if (safetensors_read(&file, a, path, &e))
-            fprintf(stderr, "mixgrid: %s The run starts again.\n", e.text);
-        else if ((why = apply(&file, j, o, run, c)))
-            fprintf(stderr, "mixgrid: the checkpoint %s is not used: %s. The run starts again.\n",
-                    path, why);
-        *found = !e.code && !why;
-        if (!*found) *c = (run_cursor){0};
+    *c = (run_cursor){.step = -1};
+    *f = (stored_file){0};
+    if (access(path, F_OK) && errno == ENOENT) return NULL;
+    if (safetensors_read(f, a, path, &e)) return arena_text(a, e.text);
+    const char *why = check(c, f, j, g, run);
+    if (!why) return NULL;
+    *c = (run_cursor){.step = -1};
+    return arena_printf(a, "the checkpoint %s is not used: %s.", path, why);
+}
+
+/* Loads one run at this step from the generation that has it, which becomes the newest. */
+static bool load_at(long step, const char *folder, const job *j, optim *o, int run, run_cursor *c) {
+    arena *a = arena_new();
+    bool done = false;
+    for (int k = 0; k < N_GENERATION && !done; k++) {
+        const char *path = path_of(a, folder, j->run[run].run_id, k);
+        stored_file f;
+        read_file(&f, c, a, path, j, optim_model(o), run);
+        if (c->step != step) continue;
+        for (int i = 0; i < N_BUFFER; i++)
+            optim_put_run(o, buffer_of(o, i), run, stored_find(&f, buffer_name[i])->data);
+        /* or the next save would put a file that is damaged, or ahead, in its place */
+        done = k == NEWEST || !rename(path, path_of(a, folder, j->run[run].run_id, NEWEST));
     }
     arena_free(a);
+    return done;
+}
+
+/* The latest step of run 0 that all others have too; -1: none. */
+static long common_step(const long (*step)[N_GENERATION], int runs) {
+    long best = -1;
+    for (int k = 0; k < N_GENERATION; k++) {
+        bool all = true;
+        for (int r = 0; r < runs; r++)
+            all &= step[r][NEWEST] == step[0][k] || step[r][PREVIOUS] == step[0][k];
+        if (all && step[0][k] > best) best = step[0][k];
+    }
+    return best;
+}
+
+bool checkpoint_resume(const char *folder, const job *j, optim *o, run_cursor *c) {
+    arena *a = arena_new();
+    long(*step)[N_GENERATION] = arena_alloc(a, (size_t)j->runs * sizeof *step);
+    const char **why = ARENA_NEW(a, const char *, j->runs *N_GENERATION);
+    for (int i = 0; i < j->runs * N_GENERATION; i++) {
+        arena *files = arena_new();
+        const int run = i / N_GENERATION, k = i % N_GENERATION;
+        stored_file f;
+        run_cursor at;
+        const char *text = read_file(&f, &at, files, path_of(files, folder, j->run[run].run_id, k),
+                                     j, optim_model(o), run);
+        if (text) why[i] = arena_text(a, text);
+        step[run][k] = at.step;
+        arena_free(files);
+    }
+    const long best = common_step((const long(*)[N_GENERATION])step, j->runs);
+    for (int i = 0; i < j->runs * N_GENERATION; i++)
+        if (why[i] && best >= 0)
+            fprintf(stderr, "mixgrid: %s The run goes on from step %ld.\n", why[i], best);
+        else if (why[i])
+            fprintf(stderr, "mixgrid: %s The run starts again.\n", why[i]);
+    bool good = best >= 0;
+    for (int r = 0; r < j->runs && good; r++) good = load_at(best, folder, j, o, r, &c[r]);
+    if (!good) memset(c, 0, (size_t)j->runs * sizeof *c);
+    arena_free(a);
+    return good;
 }
 
 void checkpoint_remove(const char *folder, const char *run_id) {
     arena *a = arena_new();
-    unlink(path_of(a, folder, run_id));
+    for (int k = 0; k < N_GENERATION; k++) unlink(path_of(a, folder, run_id, k));
     arena_free(a);
 }

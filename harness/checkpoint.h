@@ -1,6 +1,8 @@
 /* checkpoint.h - everything a run needs to go on with the same bits: weights, moments, position.
  *
- * One safetensors file per run, checkpoint/<run id>.safetensors, written atomically. The data
+ * Two generations per run, each a safetensors file written atomically with a checksum over all of
+ * it: checkpoint/<run id>.safetensors and <run id>.previous.safetensors. So a file that is damaged,
+ * or that a pack could not write for all its runs, costs the steps since the one before. The data
  * cursor is the step number, as data are a function of it. */
 #pragma once
 #include "job.h"
@@ -19,10 +21,11 @@ typedef struct run_cursor {
     long bad_step;     /* first step whose loss had exploded or was no number; 0: none */
 } run_cursor;
 
+/* What was the newest becomes the previous one, whose place it takes. */
 status checkpoint_save(const char *folder, const job *j, optim *o, int run, const run_cursor *c,
                        error *e);
-/* *found false: there is none, or it is damaged (said on stderr) or of another model: start again.
- */
-void checkpoint_load(const char *folder, const job *j, optim *o, int run, run_cursor *c,
-                     bool *found);
+/* Takes all runs of the job to the latest step that each of them has a usable checkpoint of; a file
+ * that cannot be used is named on stderr. false: there is no such step; the cursors are zero and
+ * the optimizer may hold anything. */
+bool checkpoint_resume(const char *folder, const job *j, optim *o, run_cursor *c /* [R] */);
 void checkpoint_remove(const char *folder, const char *run_id);

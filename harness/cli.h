@@ -55,3 +55,5 @@ status command_theory(int argc, char **argv, error *e);
 status command_doctor(int argc, char **argv, error *e);
 status command_help(int argc, char **argv, error *e);
 status command_rebuild(int argc, char **argv, error *e);
+status command_merge(int argc, char **argv, error *e);
+status command_compare(int argc, char **argv, error *e);

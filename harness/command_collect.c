@@ -31,7 +31,8 @@ static status find_shares(collection *c, error *e) {
     if (!array) return STATUS_OK;
     c->view = ARENA_NEW(c->arena, share_view, array->shares);
     if (slurm_array_look(c->view, c->arena, c->flags->db, array, e)) return e->code;
-    return share_deal_grid(c->share_of, c->grid, array->only, array->shares, e);
+    const only *these = only_read(c->arena, c->grid, array->only, e);
+    return these ? share_deal_grid(c->share_of, c->grid, these, array->shares, e) : e->code;
 }
 
 /* A task that was killed could not say that its runs have ended. Its journals say so from now on,

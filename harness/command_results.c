@@ -190,12 +190,14 @@ status command_rebuild(int argc, char **argv, error *e) {
     status s = CLI_PARSE(a, argc, argv, options, &words, e);
     store *results = NULL;
     bool damaged = false;
-    long runs = 0;
+    long runs = 0, written = 0;
     if (!s) s = refuse_words(&words, 0, "rebuild", e);
     if (!s) s = refuse_foreign_file(db, e);
     if (!s && !(results = store_open(db, &damaged, e))) s = e->code;
-    if (!s) s = store_import_all(results, home_of(a, db).journal, &runs, e);
+    if (!s) s = store_rebuild(results, home_of(a, db).journal, &runs, &written, e);
     if (!s) printf("%ld runs imported into %s\n", runs, db);
+    if (!s && written)
+        printf("%ld of them had no journal; it was written from the rows\n", written);
     store_close(results);
     arena_free(a);
     return s;

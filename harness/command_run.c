@@ -1,6 +1,5 @@
 /* command_run.c - mixgrid run: a grid from file to finished report. */
 #include "cli.h"
-#include "plan_sweep.h"
 #include "report/report.h"
 #include "schedule.h"
 #include "slurm_script.h"
@@ -13,8 +12,8 @@
 enum { MAX_PACK = 4096 };
 
 typedef struct run_flags {
-    const char *db, *device, *only, *out, *retry, *pack, *share;
-    long workers;
+    const char *db, *device, *only, *out, *retry, *pack, *share, *stale;
+    long workers, max_attempts;
     bool dry_run, fail_fast, keep_going, no_report;
 } run_flags;
 
@@ -36,14 +35,6 @@ status write_report(arena *a, const char *db, const char *experiment, const char
     return s;
 }
 
-static status check_only(const grid *g, const char *only, error *e) {
-    for (int i = 0; i < g->n; i++)
-        if (!only || strstr(g->cell[i].label, only)) return STATUS_OK;
-    return error_set(e, STATUS_USAGE,
-                     "--only %s: no cell has this in its label; labels look like \"%s\".", only,
-                     g->cell[0].label);
-}
-
 static status read_pack(int *out, const char *word, error *e) {
     char *end;
     const long n = strtol(word, &end, 10);
@@ -57,10 +48,23 @@ static status read_pack(int *out, const char *word, error *e) {
     return STATUS_OK;
 }
 
+static status read_stale(stale_results *out, const char *word, error *e) {
+    static const char *const words[N_STALE] = {"warn", "rerun", "ignore"};
+    for (int i = 0; i < N_STALE; i++)
+        if (!strcmp(word, words[i])) {
+            *out = (stale_results)i;
+            return STATUS_OK;
+        }
+    return error_set(e, STATUS_USAGE, "--stale takes warn, rerun or ignore, not %s.", word);
+}
+
 static status run_grid(arena *a, const run_flags *f, const grid *g, error *e) {
     int most = PACK_AUTO;
+    stale_results stale = STALE_WARN;
     share part = {0};
-    if (read_pack(&most, f->pack, e) || (f->share && share_read(&part, f->share, e)))
+    const only *these = only_read(a, g, f->only, e);
+    if (!these || read_pack(&most, f->pack, e) || read_stale(&stale, f->stale, e) ||
+        (f->share && share_read(&part, f->share, e)))
         return e->code;
     const schedule_options options = {.db = f->db,
                                       .device = f->device,
@@ -68,9 +72,10 @@ static status run_grid(arena *a, const run_flags *f, const grid *g, error *e) {
                                       .pack = most,
                                       .retry_failed = f->retry != NULL,
                                       .fail_fast = f->fail_fast,
-                                      .only = f->only,
+                                      .stale = stale,
+                                      .max_attempts = (int)f->max_attempts,
+                                      .only = these,
                                       .share = part};
-    if (check_only(g, f->only, e)) return e->code;
     if (f->dry_run) return schedule_dry_run(g, &options, e);
     sweep_outcome outcome;
     status s = schedule_run(g, &options, &outcome, e);
@@ -94,7 +99,8 @@ static status run_grid(arena *a, const run_flags *f, const grid *g, error *e) {
 
 status command_run(int argc, char **argv, error *e) {
     arena *a = arena_new();
-    run_flags f = {.db = default_db, .device = "auto", .pack = "auto"};
+    run_flags f = {
+        .db = default_db, .device = "auto", .pack = "auto", .stale = "warn", .max_attempts = 2};
     const cli_option options[] = {
         {"db", CLI_TEXT, &f.db, "FILE", "results database (default out/results.db)"},
         {"workers", CLI_COUNT, &f.workers, "N",
@@ -107,10 +113,15 @@ status command_run(int argc, char **argv, error *e) {
         {"no-graph", CLI_FLAG, &backend_no_graph, NULL,
          "GPU: record nothing and wait for every kernel, so that an error names it (slow)"},
         {"dry-run", CLI_FLAG, &f.dry_run, NULL, "print cells, memory and time, run nothing"},
-        {"only", CLI_TEXT, &f.only, "TEXT", "only cells whose label contains this"},
+        {"only", CLI_TEXT, &f.only, "EXPR",
+         "only these cells: \"mixer=cat|lcat, lr<1e-3\", or a part of their label"},
         {"share", CLI_TEXT, &f.share, "I/N",
          "only the I-th of N shares of the cells, each on a machine of its own; see collect"},
         {"retry", CLI_TEXT, &f.retry, "failed", "run failed and timed-out cells again"},
+        {"max-attempts", CLI_COUNT, &f.max_attempts, "N",
+         "how often a run whose worker crashes is tried, alone from the second time (default 2)"},
+        {"stale", CLI_TEXT, &f.stale, "WHAT",
+         "results made by another commit or build: warn (default), rerun or ignore"},
         {"fail-fast", CLI_FLAG, &f.fail_fast, NULL, "stop the sweep at the first failure"},
         {"keep-going", CLI_FLAG, &f.keep_going, NULL, "go on after a failure (the default)"},
         {"out", CLI_TEXT, &f.out, "DIR", "folder of the report"},

@@ -83,8 +83,10 @@ static void choose_sizes(slurm_script *out, submission *s) {
 static status find_missing(submission *s, error *e) {
     const submit_flags *f = s->flags;
     store *results = NULL;
+    const only *these = only_read(s->arena, s->grid, f->only, e);
+    if (!these) return e->code;
     const plan_options options = {
-        .only = f->only, .retry_failed = f->retry != NULL, .pack = 1, .workers = 1};
+        .only = these, .retry_failed = f->retry != NULL, .pack = 1, .workers = 1};
     if (access(f->db, F_OK) == 0 && !(results = store_open_readonly(f->db, e))) return e->code;
     status failed = STATUS_OK;
     device_set d;
@@ -263,9 +265,6 @@ static status submit(submission *s, error *e) {
     s->db = absolute(a, f->db);
     s->home = home_of(a, s->db);
     if (refuse_foreign_file(f->db, e) || find_missing(s, e)) return e->code;
-    if (!s->plan.cells)
-        return error_set(e, STATUS_USAGE, "--only %s selects no cell; labels look like \"%s\".",
-                         f->only, s->grid->cell[0].label);
     if (!s->plan.n) {
         printf("%s: nothing to submit: %ld cells are done, %ld failed (again: --retry failed)\n",
                s->grid->experiment, s->plan.already, s->plan.failed_before);
@@ -325,7 +324,7 @@ status command_submit(int argc, char **argv, error *e) {
         {"device", CLI_TEXT, &f.device, "NAME",
          "of run (default cpu, or cuda with --gpus; cpu-v3: the same bits on nodes of any age)"},
         {"pack", CLI_TEXT, &f.pack, "N|auto", "of run"},
-        {"only", CLI_TEXT, &f.only, "TEXT", "of run"},
+        {"only", CLI_TEXT, &f.only, "EXPR", "of run"},
         {"retry", CLI_TEXT, &f.retry, "failed", "of run"},
         {"dry-run", CLI_FLAG, &f.dry_run, NULL, "print the script, submit nothing"},
     };

@@ -67,6 +67,10 @@ const char *device_text(arena *a, const device_set *d, int i) {
     return d->is_processor ? NULL : arena_printf(a, "%s, %s", d->info[i].name, d->info[i].id);
 }
 
+const char *device_libraries(const device_set *d) {
+    return d->backend->libraries ? d->backend->libraries() : NULL;
+}
+
 double device_room(const device_set *d, int i) {
     return d->is_processor ? memory_available() : GPU_SHARE * d->info[i].mem_free_bytes;
 }

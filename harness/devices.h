@@ -19,5 +19,6 @@ const char *device_id(const device_set *d, int i);
 /* "NVIDIA H100 ..., GPU-1234": for provenance and people; NULL: the processor, described elsewhere.
  */
 const char *device_text(arena *a, const device_set *d, int i);
+const char *device_libraries(const device_set *d); /* versions; NULL: a processor needs none */
 /* Bytes that workers on device i may plan with. */
 double device_room(const device_set *d, int i);

@@ -3,7 +3,6 @@
  * Speed: a few training steps are timed for each kind of model (task, length, vocabulary, mixer,
  * width, depth), at most MAX_MEASURED kinds; further kinds are given the mean rate. */
 #include "bench_model.h"
-#include "plan_sweep.h"
 #include "schedule.h"
 
 #include <math.h>
@@ -137,15 +136,18 @@ status schedule_dry_run(const grid *g, const schedule_options *options, error *e
     const int each = s ? 0 : workers_each(&d, options->workers);
     int *share_of = options->share.count ? ARENA_NEW(a, int, g->n) : NULL;
     if (!s && share_of) s = share_deal_grid(share_of, g, options->only, options->share.count, e);
-    const plan_options planning = {options->only, options->retry_failed, options->pack, each,
-                                   share_of,      options->share.index};
+    const plan_options planning = {
+        options->only, options->retry_failed, options->stale, options->pack, each,
+        share_of,      options->share.index};
     const char *db =
         share_of ? share_db(a, options->db, g->experiment, options->share) : options->db;
     if (!s && access(db, F_OK) == 0 && !(results = store_open_readonly(db, e))) s = e->code;
     if (!s) s = plan_sweep(&plan, a, g, results, &d, &planning, e);
     for (int i = 0; i < d.n && !s; i++) room = fmax(room, device_room(&d, i));
     if (!s) s = estimate_time(&seconds, a, &plan, &d, room, e);
+    char text[256];
     if (!s) print_plan(g, &plan, &d, each, seconds, room);
+    if (!s && plan_stale_text(text, &plan, options->stale)) printf("%s\n", text);
     store_close(results);
     arena_free(a);
     return s;

@@ -3,7 +3,9 @@
 #include "suggest.h"
 
 #include <fcntl.h>
+#include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 int main(int argc, char **argv) {
@@ -12,6 +14,7 @@ int main(int argc, char **argv) {
     /* a file opened as number 0, 1 or 2 would be written to by every message */
     for (int fd = 0; fd <= 2; fd++)
         if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd) return STATUS_ENVIRONMENT;
+    json_set_alloc_funcs(alloc_or_exit, free); /* a text that is NULL for want of memory is none */
     const char *name = argc > 1 ? argv[1] : "help";
     if (!strcmp(name, "--help") || !strcmp(name, "-h")) name = "help";
     if (!strcmp(name, "--version")) name = "doctor";

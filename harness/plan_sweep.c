@@ -3,8 +3,10 @@
 
 #include "evaluate.h"
 #include "map.h"
+#include "results/provenance.h"
 #include "trainer.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -116,6 +118,7 @@ typedef struct shape {
 typedef struct missing {
     const grid_cell *cell;
     long attempts;
+    bool again;
     shape *shape;
 } missing;
 
@@ -154,9 +157,13 @@ static status find_missing(sweep_plan *out, missing **list, int *n, arena *a, co
                            store *s, const plan_options *options, error *e) {
     map *shapes = map_new(a);
     int cap = 0;
+    store_stale_runs stale = {0};
+    if (s && options->stale != STALE_IGNORE &&
+        store_stale(&stale, a, s, provenance_json(a, NULL, NULL, NULL, NULL), e))
+        return e->code;
     for (int i = 0; i < g->n; i++) {
         const grid_cell *cell = &g->cell[i];
-        if (options->only && !strstr(cell->label, options->only)) continue;
+        if (options->only && !only_holds(options->only, cell)) continue;
         if (options->share_of && options->share_of[i] != options->share) continue;
         out->cells++;
         store_run known = {.state = RUN_PENDING};
@@ -167,8 +174,12 @@ static status find_missing(sweep_plan *out, missing **list, int *n, arena *a, co
             continue;
         }
         if (is_finished(known.state) && !failed) {
-            out->already++;
-            continue;
+            const bool is_stale = store_is_stale(&stale, cell->config->id);
+            out->stale += is_stale;
+            if (!is_stale || options->stale != STALE_RERUN) {
+                out->already++;
+                continue;
+            }
         }
         void **found = map_text(shapes, cell->config->pack_key);
         if (!*found) {
@@ -180,7 +191,7 @@ static status find_missing(sweep_plan *out, missing **list, int *n, arena *a, co
         ARENA_GROW(a, of->cell, of->n, of->cap);
         of->cell[of->n++] = cell;
         ARENA_GROW(a, *list, *n, cap);
-        (*list)[(*n)++] = (missing){cell, known.attempts, of};
+        (*list)[(*n)++] = (missing){cell, known.attempts, is_finished(known.state), of};
     }
     return STATUS_OK;
 }
@@ -196,6 +207,7 @@ static void add_cell(sweep_plan *out, arena *a, const missing *m) {
                                      .attempt = ARENA_NEW(a, long, s->most)};
     }
     pack *p = &out->pack[s->open];
+    p->again |= m->again;
     p->attempt[p->n] = m->attempts + 1;
     p->cell[p->n++] = m->cell;
 }
@@ -203,6 +215,16 @@ static void add_cell(sweep_plan *out, arena *a, const missing *m) {
 int workers_each(const device_set *d, int asked) {
     if (asked) return asked;
     return d->is_processor ? (int)sysconf(_SC_NPROCESSORS_ONLN) : 1;
+}
+
+bool plan_stale_text(char out[256], const sweep_plan *p, stale_results how) {
+    if (!p->stale) return false;
+    snprintf(out, 256, "%ld of %ld finished runs were made by another commit or build; %s",
+             p->stale, p->already + (how == STALE_RERUN ? p->stale : 0),
+             how == STALE_RERUN
+                 ? "they are trained again."
+                 : "--stale rerun trains them again, --stale ignore leaves this line out.");
+    return true;
 }
 
 status plan_sweep(sweep_plan *out, arena *a, const grid *g, store *s, const device_set *d,

@@ -4,6 +4,7 @@
 #include "devices.h"
 #include "grid.h"
 #include "kernels/core/backend.h"
+#include "only.h"
 #include "results/store.h"
 
 typedef struct pack {
@@ -12,7 +13,9 @@ typedef struct pack {
     long *attempt;          /* [n] number of the next attempt */
     double cost;      /* floating-point operations of the whole training and its evaluations */
     double mem_bytes; /* exact: everything a worker allocates for tensors */
+    bool again;       /* although a run has a result */
     int crashes;      /* times its worker died by a signal */
+    double wait_s;    /* another process has its runs: not before this time of the steady clock */
 } pack;
 
 typedef struct sweep_plan {
@@ -20,13 +23,18 @@ typedef struct sweep_plan {
     int n, cap;
     long cells, already; /* of the grid, and of these with a result */
     long failed_before;  /* failed earlier and not asked to be retried */
+    long stale;          /* of `already`, or planned again: made by other code */
 } sweep_plan;
 
 enum { PACK_AUTO = 0, PACK_MOST = 64 };
 
+/* What becomes of results that other code made. */
+typedef enum stale_results { STALE_WARN, STALE_RERUN, STALE_IGNORE, N_STALE } stale_results;
+
 typedef struct plan_options {
-    const char *only;
+    const only *only; /* NULL: all cells */
     bool retry_failed;
+    stale_results stale;
     int pack;            /* runs that share a tape at most; PACK_AUTO: see plan_sweep */
     int workers;         /* on each device */
     const int *share_of; /* [g->n] share.h: only cells that are dealt to `share`; NULL: all */
@@ -41,6 +49,8 @@ int workers_each(const device_set *d, int asked);
  * one worker, at most PACK_MOST, and no more than keep all devices busy. */
 status plan_sweep(sweep_plan *out, arena *a, const grid *g, store *s, const device_set *d,
                   const plan_options *options, error *e);
+/* One sentence on results of other code; false: there are none. */
+bool plan_stale_text(char out[256], const sweep_plan *p, stale_results how);
 /* The pack as a job whose vocabulary and longest length are filled in, and what its task is. */
 status plan_job(job *out, const task_facts **facts, arena *a, const pack *p, error *e);
 /* Cost and memory of one pack. */

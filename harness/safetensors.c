@@ -36,19 +36,35 @@ const char *stored_meta(const stored_file *f, const char *key) {
     return NULL;
 }
 
-static void hash_tensors(char out[SHA256_HEX], const stored_file *f) {
+static const char checksum_key[] = "checksum";
+
+/* With its NUL, so that no two lists of texts run into the same bytes. */
+static void add_text(sha256 *h, const char *text) { sha256_add(h, text, strlen(text) + 1); }
+
+static void hash_file(char out[SHA256_HEX], const stored_file *f) {
     sha256 *h = sha256_new();
-    for (int i = 0; i < f->n_tensors; i++) sha256_add(h, f->tensor[i].data, f->tensor[i].bytes);
+    for (int i = 0; i < f->n_meta; i++)
+        if (strcmp(f->meta[i].key, checksum_key)) {
+            add_text(h, f->meta[i].key);
+            add_text(h, f->meta[i].text);
+        }
+    for (int i = 0; i < f->n_tensors; i++) {
+        const stored_tensor *t = &f->tensor[i];
+        add_text(h, t->name);
+        add_text(h, t->dtype);
+        sha256_add(h, t->dim, (size_t)t->rank * sizeof *t->dim);
+        sha256_add(h, t->data, t->bytes);
+    }
     sha256_end(h, out);
 }
 
 static char *make_header(const stored_file *f) {
     json_t *root = json_object(), *meta = json_object();
     char hash[SHA256_HEX];
-    hash_tensors(hash, f);
+    hash_file(hash, f);
     for (int i = 0; i < f->n_meta; i++)
         json_object_set_new(meta, f->meta[i].key, json_string(f->meta[i].text));
-    json_object_set_new(meta, "sha256", json_string(hash)); /* not one that was read */
+    json_object_set_new(meta, checksum_key, json_string(hash)); /* not one that was read */
     json_object_set_new(root, "__metadata__", meta);
     size_t at = 0;
     for (int i = 0; i < f->n_tensors; i++) {
@@ -202,11 +218,11 @@ static const char *parse(stored_file *out, arena *a, const unsigned char *bytes,
         if (why) return arena_printf(a, "tensor %s: %s", name, why);
         out->n_tensors++;
     }
-    const char *expected = stored_meta(out, "sha256");
+    const char *expected = stored_meta(out, checksum_key);
     char actual[SHA256_HEX];
     if (!expected) return NULL;
-    hash_tensors(actual, out);
-    return strcmp(expected, actual) ? "its checksum does not fit its data" : NULL;
+    hash_file(actual, out);
+    return strcmp(expected, actual) ? "its checksum does not fit its contents" : NULL;
 }
 
 status safetensors_read(stored_file *out, arena *a, const char *path, error *e) {

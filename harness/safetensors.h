@@ -3,7 +3,8 @@
  * Format: 8 bytes little-endian header length, a JSON header {"name":{"dtype","shape",
  * "data_offsets"},...,"__metadata__":{text:text}}, then the bytes. Writing is atomic: a temporary
  * file, fsync, rename, fsync of the folder; a reader never sees half a file. The metadata entry
- * "sha256" covers all tensor bytes and is checked on reading where it is present. */
+ * "checksum", SHA-256 over all other metadata, names, types, shapes and bytes in their order, is
+ * checked on reading where it is present. */
 #pragma once
 #include "kernels/core/arena.h"
 #include "kernels/core/error.h"
@@ -31,7 +32,7 @@ typedef struct stored_file {
     int n_meta;
 } stored_file;
 
-/* "sha256" is added to the metadata, or replaced there. */
+/* "checksum" is added to the metadata, or replaced there. */
 status safetensors_write(const char *path, const stored_file *f, error *e);
 /* Everything lives in `a`. A missing file is STATUS_ENVIRONMENT as any unreadable one. */
 status safetensors_read(stored_file *out, arena *a, const char *path, error *e);

@@ -4,9 +4,11 @@
  * reaches the scheduler alone, which passes it on once. Its stderr goes to log/<run id>.log. */
 #include "schedule.h"
 
-#include "plan_sweep.h"
+#include "claim_pack.h"
 #include "progress.h"
+#include "results/claim.h"
 #include "results/clock.h"
+#include "results/experiment_file.h"
 #include "results/provenance.h"
 
 #include <errno.h>
@@ -20,7 +22,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MAX_WORKERS = 256, POLL_MS = 100, IMPORT_S = 2, LOG_TAIL = 4096, MAX_CRASHES = 2 };
+enum { MAX_WORKERS = 256, POLL_MS = 100, IMPORT_S = 2, LOG_TAIL = 4096 };
+enum { ASK_AGAIN_S = 1 }; /* for runs that another scheduler is training */
 
 typedef struct slot {
     pid_t pid; /* 0: idle */
@@ -42,6 +45,7 @@ typedef struct sweep {
     double *mem_free;              /* [devices] bytes not promised to a worker */
     double room;                   /* of the largest device, empty */
     store *store;
+    claim_folder shared;
     sweep_plan plan;
     pack **queue; /* packs still to run, in order */
     int n_queue, cap_queue, next;
@@ -115,6 +119,7 @@ static _Noreturn void become_worker(sweep *w, const pack *p, int device, int pro
                                     .progress_fd = progress_fd,
                                     .environment_json = w->environment_json[device],
                                     .attempt = p->attempt,
+                                    .again = p->again,
                                     .patient = w->share_of != NULL};
     error e = {0};
     status s = worker_run(&j, &options, &e);
@@ -186,7 +191,11 @@ static void requeue(sweep *w, pack *p) {
  * sink its neighbours. */
 static status requeue_alone(sweep *w, const pack *p, int i, long attempts, int crashes, error *e) {
     pack *one = ARENA_NEW(w->arena, pack, 1);
-    *one = (pack){.n = 1, .cell = &p->cell[i], .attempt = &p->attempt[i], .crashes = crashes};
+    *one = (pack){.n = 1,
+                  .cell = &p->cell[i],
+                  .attempt = &p->attempt[i],
+                  .again = p->again,
+                  .crashes = crashes};
     *one->attempt = attempts + 1;
     if (plan_pack(one, w->devices.backend, e)) return e->code;
     requeue(w, one);
@@ -260,7 +269,8 @@ static status settle_run(sweep *w, const pack *p, int i, ending how, double wall
         return STATUS_OK;
     }
     if (silent && store_run_get(w->store, id, &run, e)) return e->code;
-    const bool crashed = run.state == RUN_FAILED && how.signal && p->crashes + 1 < MAX_CRASHES;
+    const bool crashed =
+        run.state == RUN_FAILED && how.signal && p->crashes + 1 < w->options->max_attempts;
     if (!w->stopping && (crashed || run.state == RUN_PREEMPTED)) {
         progress_line(w->view, crashed, "%s %s  %.12s  %s%strying again", run_state_name[run.state],
                       cell->label, id, run.message, run.message[0] ? " " : "");
@@ -283,6 +293,7 @@ static status settle(sweep *w, int index, int wait_status, error *e) {
     progress_slot(w->view, index, NULL, 0, 0);
     for (int i = 0; i < p->n; i++)
         if (settle_run(w, p, i, how, wall_s, e)) return e->code;
+    claim_pack_release(p, &w->shared);
     return STATUS_OK;
 }
 
@@ -333,14 +344,50 @@ static int slot_for(const sweep *w, double mem_bytes) {
     return -1;
 }
 
+/* Claims pack i of the queue, which shrinks to what is ours; the runs that another scheduler has
+ * are asked for again later. */
+static status take_pack(sweep *w, int i, error *e) {
+    pack *p = w->queue[i], *busy = ARENA_NEW(w->arena, pack, 1), ended;
+    const int n = p->n;
+    const double cost = p->cost;
+    if (claim_pack_take(p, busy, &ended, w->arena, &w->shared, e)) return e->code;
+    if (p->n == n) return STATUS_OK;
+    for (int k = 0; k < ended.n; k++) {
+        store_run run;
+        if (store_run_get(w->store, ended.cell[k]->config->id, &run, e)) return e->code;
+        if (run.state == RUN_DONE)
+            w->out->already++;
+        else
+            count(w, ended.cell[k], &run, run.wall_s);
+    }
+    w->left -= n;
+    w->cost_left -= cost;
+    if (p->n && plan_pack(p, w->devices.backend, e)) return e->code;
+    w->left += p->n;
+    w->cost_left += p->n ? p->cost : 0;
+    if (!busy->n) return STATUS_OK;
+    busy->crashes = p->crashes;
+    busy->wait_s = clock_steady_s() + ASK_AGAIN_S;
+    if (plan_pack(busy, w->devices.backend, e)) return e->code;
+    requeue(w, busy);
+    return STATUS_OK;
+}
+
 static status launch(sweep *w, error *e) {
-    while (!signals && w->next < w->n_queue) {
-        pack *p = w->queue[w->next];
+    const int n_queue = w->n_queue; /* what has to wait goes behind it */
+    for (int i = w->next; i < n_queue && !signals; i++) {
+        pack *p = w->queue[i];
         const bool refused = p->mem_bytes > w->room;
         const int index = refused ? -1 : slot_for(w, p->mem_bytes);
         if (!refused && index < 0) return STATUS_OK;
-        w->next++;
+        if (p->wait_s > clock_steady_s()) continue;
+        if (take_pack(w, i, e)) return e->code;
+        memmove(&w->queue[w->next + 1], &w->queue[w->next],
+                (size_t)(i - w->next) * sizeof *w->queue);
+        w->queue[w->next++] = p;
+        if (!p->n) continue;
         if (refused ? refuse_too_large(w, p, e) : start_worker(w, index, p, e)) return e->code;
+        if (refused) claim_pack_release(p, &w->shared);
     }
     return STATUS_OK;
 }
@@ -438,7 +485,7 @@ static status import_unfinished(sweep *w, error *e) {
         const char *id = w->grid->cell[i].config->id;
         store_run run;
         if (store_run_get(w->store, id, &run, e)) return e->code;
-        if ((run.state == RUN_PENDING || run.state == RUN_RUNNING) &&
+        if (run.state != RUN_DONE && run.state != RUN_DIVERGED &&
             store_import(w->store, w->home.journal, id, e))
             return e->code;
     }
@@ -453,6 +500,8 @@ static status open_store(sweep *w, error *e) {
         make_folder(w->home.log, e) || make_folder(w->home.checkpoint, e))
         return e->code;
     if (!(w->store = store_open(w->db, &rebuild, e))) return e->code;
+    w->shared = (claim_folder){claims_open(w->home.journal, e), w->home.journal, w->store};
+    if (w->shared.claims < 0) return e->code;
     long runs;
     if (rebuild && store_import_all(w->store, w->home.journal, &runs, e)) return e->code;
     store_cell *cells = ARENA_NEW(w->arena, store_cell, w->grid->n);
@@ -464,7 +513,8 @@ static status open_store(sweep *w, error *e) {
                                   c->label, c->axes_json};
     }
     if (store_experiment(w->store, w->grid->experiment, w->grid->file, w->grid->spec_json, cells, n,
-                         e))
+                         e) ||
+        store_experiments_save(w->store, w->home.journal, w->grid->experiment, true, e))
         return e->code;
     return import_unfinished(w, e);
 }
@@ -476,7 +526,7 @@ static void make_slots(sweep *w, int each) {
     w->mem_free = ARENA_NEW(w->arena, double, d->n);
     for (int i = 0; i < d->n; i++) {
         w->environment_json[i] = provenance_json(w->arena, d->backend->name, d->backend->summary,
-                                                 device_text(w->arena, d, i));
+                                                 device_text(w->arena, d, i), device_libraries(d));
         w->mem_free[i] = device_room(d, i);
         if (w->mem_free[i] > w->room) w->room = w->mem_free[i];
     }
@@ -500,14 +550,16 @@ status schedule_run(const grid *g, const schedule_options *options, sweep_outcom
                .arena = a,
                .home = home_of(a, options->db),
                .out = out};
+    w.shared.claims = -1;
     const double start_s = clock_steady_s();
     *out = (sweep_outcome){0};
     signals = 0;
     status s = devices_find(&w.devices, a, options->device, e);
     const int each = s ? 0 : workers_each(&w.devices, options->workers);
     if (!s && options->share.count) s = take_share(&w, e);
-    const plan_options plan = {options->only, options->retry_failed, options->pack, each,
-                               w.share_of,    options->share.index};
+    const plan_options plan = {
+        options->only, options->retry_failed, options->stale, options->pack, each,
+        w.share_of,    options->share.index};
     if (!s) make_slots(&w, each);
     if (!s) s = open_store(&w, e);
     if (!s) s = plan_sweep(&w.plan, a, g, w.store, &w.devices, &plan, e);
@@ -516,12 +568,16 @@ status schedule_run(const grid *g, const schedule_options *options, sweep_outcom
         out->already = w.plan.already;
         out->failed = w.plan.failed_before;
         w.view = progress_new(a, w.slots, w.plan.cells);
+        char text[256];
+        if (plan_stale_text(text, &w.plan, options->stale))
+            progress_line(w.view, false, "%s", text);
         for (int i = 0; i < w.plan.n; i++) requeue(&w, &w.plan.pack[i]);
         catch_signals();
         s = loop(&w, e);
         progress_end(w.view);
     }
     store_close(w.store);
+    claims_close(w.shared.claims);
     out->wall_s = clock_steady_s() - start_s;
     arena_free(a);
     if (s) return s;

@@ -3,6 +3,7 @@
 #pragma once
 #include "catalog.h"
 #include "grid.h"
+#include "plan_sweep.h"
 #include "share.h"
 #include "worker.h"
 
@@ -12,7 +13,9 @@ typedef struct schedule_options {
     int workers;        /* processes at a time on each device; 0: one per processor or GPU */
     int pack;           /* runs that share a tape at most, or PACK_AUTO */
     bool retry_failed, fail_fast;
-    const char *only; /* part of a label ("mixer=cat"); NULL: all cells */
+    stale_results stale;
+    int max_attempts; /* of a run whose worker is ended by a signal; 1: no second try */
+    const only *only; /* NULL: all cells */
     share share;      /* of the cells; its own database is in the folder share_folder(db) */
 } schedule_options;
 

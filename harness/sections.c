@@ -43,6 +43,8 @@ static const field train[] = {
      .help = "steps between logged training losses (means over them)", .no_id = true},
     {"threads", FIELD_INT, TRAIN(threads), "1", 1, 64,
      .help = "processor threads of one run; the result does not depend on it", .no_id = true},
+    {"checkpoint_s", FIELD_REAL, TRAIN(checkpoint_s), "60", 0, 1e6,
+     .help = "seconds between checkpoints; 0: after every step", .no_id = true},
     {"max_minutes", FIELD_REAL, TRAIN(max_minutes), "0", 0, 1e6,
      .help = "give up on a run after this long; 0: never", .no_id = true},
 };

@@ -8,7 +8,8 @@ typedef enum decay_on { DECAY_MATRICES, DECAY_ALL } decay_on;
 
 typedef struct train_config {
     long steps, batch, examples, seed, data_seed, log_every, eval_every, threads;
-    double epochs, lr, wd, beta1, beta2, eps, clip, warmup, min_lr, stop_at, max_minutes;
+    double epochs, lr, wd, beta1, beta2, eps, clip, warmup, min_lr, stop_at, checkpoint_s,
+        max_minutes;
     int schedule, schedule_by, decay, numerics;
 } train_config;
 extern const field_table train_fields;

@@ -91,10 +91,10 @@ status share_plan(sweep_plan *out, arena *a, const grid *g, store *s, const plan
     return plan_sweep(out, a, g, s, &d, options, e);
 }
 
-status share_deal_grid(int *out, const grid *g, const char *only, int shares, error *e) {
+status share_deal_grid(int *out, const grid *g, const only *these, int shares, error *e) {
     arena *a = arena_new();
     sweep_plan plan;
-    const plan_options options = {.only = only, .pack = 1, .workers = 1};
+    const plan_options options = {.only = these, .pack = 1, .workers = 1};
     memset(out, 0, (size_t)g->n * sizeof *out);
     status s = share_plan(&plan, a, g, NULL, &options, e);
     if (!s) {

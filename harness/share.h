@@ -21,9 +21,9 @@ status share_read(share *out, const char *text, error *e);
  * at most the mean plus the larger of an eighth of it and the most costly item. */
 void share_deal(int *out, const double *cost, const int *shape, int n, int shares);
 
-/* The same for the cells of a grid: out[g->n], 0 for cells that `only` leaves out. What is already
+/* The same for the cells of a grid: out[g->n], 0 for cells that `these` leaves out. What is already
  * done, and which devices there are, does not matter. */
-status share_deal_grid(int *out, const grid *g, const char *only, int shares, error *e);
+status share_deal_grid(int *out, const grid *g, const only *these, int shares, error *e);
 
 /* Plans as the best processor would, whatever numerics a cell asks for: costs do not depend on the
  * device, and a login node need not have the one that will be used. */

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CHECKPOINT_S = 60, PROGRESS_MS = 200, PATIENCE_S = 60, LOOK_MS = 50 };
+enum { PROGRESS_MS = 200, PATIENCE_S = 60, LOOK_MS = 50 };
 enum {
     VALIDATIONS = 10,
     LOOK_EVERY = 50 /* steps; not log_every, which must not change a result */
@@ -95,16 +95,9 @@ static status reserve_scratch(const worker *w, error *e) {
 
 /* All runs of a pack go on from the same step, or all start again. */
 static void resume(worker *w) {
-    optim *o = trainer_optim(w->trainer);
-    bool all = true;
-    for (int r = 0; r < w->job.runs; r++) {
-        bool found;
-        checkpoint_load(w->options->home.checkpoint, &w->job, o, r, &w->cursor[r], &found);
-        all = all && found && w->cursor[r].step == w->cursor[0].step;
-    }
-    if (all) return;
-    memset(w->cursor, 0, (size_t)w->job.runs * sizeof *w->cursor);
-    trainer_reset(w->trainer);
+    if (!checkpoint_resume(w->options->home.checkpoint, &w->job, trainer_optim(w->trainer),
+                           w->cursor))
+        trainer_reset(w->trainer);
 }
 
 /* Bytes of run r alone: what is stored of a run does not depend on its pack. */
@@ -141,6 +134,10 @@ static status open_journals(worker *w, error *e) {
         if (stop_signals) return STATUS_INTERRUPTED;
         w->journal[r] = journal_open(folder, run_id, e);
         if (!w->journal[r]) return e->code;
+        const journal_past past = journal_last(w->journal[r]);
+        const bool finished = past.state == RUN_DONE || past.state == RUN_DIVERGED;
+        if (past.attempt >= w->options->attempt[r] || (finished && !w->options->again))
+            return STATUS_INTERRUPTED;
     }
     return STATUS_OK;
 }
@@ -338,7 +335,7 @@ static bool must_collect(const worker *w, long step, double now) {
     return is_log_step(w, step) || is_look_step(w, step) || stop_signals ||
            trainer_pending(w->trainer) == TRAINER_PENDING || progress_is_due(w, now) ||
            (c->max_minutes > 0 && now - w->start_s > 60 * c->max_minutes) ||
-           now - w->checkpoint_s > CHECKPOINT_S;
+           now - w->checkpoint_s >= c->checkpoint_s;
 }
 
 static status train(worker *w, error *e) {
@@ -364,9 +361,9 @@ static status train(worker *w, error *e) {
         if (c->max_minutes > 0 && now - w->start_s > 60 * c->max_minutes) {
             for (int r = 0; r < w->job.runs; r++)
                 if (w->cursor[r].phase == PHASE_ACTIVE) w->timed_out[r] = true;
-            return STATUS_OK;
+            return checkpoint_all(w, e); /* --retry failed goes on from here */
         }
-        if (now - w->checkpoint_s > CHECKPOINT_S && checkpoint_all(w, e)) return e->code;
+        if (now - w->checkpoint_s >= c->checkpoint_s && checkpoint_all(w, e)) return e->code;
     }
     return STATUS_OK;
 }
@@ -380,7 +377,8 @@ static status score_split(worker *w, split which, int length, error *e) {
     for (int r = 0; r < w->job.runs && !s; r++) {
         const task_set *set = length < 0 ? w->trained[r] : w->data[r].at_length[length];
         if (length < 0) {
-            journal_score(w->journal[r], set, which, "", &v[r].all, own_step(&w->cursor[r]));
+            if (!w->timed_out[r]) /* a point of the curve, if the run never goes on */
+                journal_score(w->journal[r], set, which, "", &v[r].all, own_step(&w->cursor[r]));
             journal_score(w->journal[r], set, which, "", &v[r].all, -1);
             for (int i = 0; i < v[r].n_slices; i++)
                 journal_score(w->journal[r], set, which, v[r].slice[i].slice, &v[r].slice[i].score,
@@ -403,9 +401,10 @@ static status finish(worker *w, error *e) {
         run_state state = RUN_DONE;
         if (w->timed_out[r]) {
             state = RUN_TIMEOUT;
-            snprintf(message, sizeof message,
-                     "stopped after train.max_minutes: %g at step %ld of %ld.",
-                     w->job.train.max_minutes, w->cursor[r].step, w->steps);
+            snprintf(
+                message, sizeof message,
+                "stopped after train.max_minutes: %g at step %ld of %ld; --retry failed goes on.",
+                w->job.train.max_minutes, w->cursor[r].step, w->steps);
         } else if (w->cursor[r].phase == PHASE_DIVERGED) {
             state = RUN_DIVERGED;
             snprintf(message, sizeof message, "the loss exploded or was not a number at step %ld.",
@@ -415,7 +414,7 @@ static status finish(worker *w, error *e) {
     }
     if (flush_all(w, true, e)) return e->code;
     for (int r = 0; r < w->job.runs; r++)
-        checkpoint_remove(w->options->home.checkpoint, w->job.run[r].run_id);
+        if (!w->timed_out[r]) checkpoint_remove(w->options->home.checkpoint, w->job.run[r].run_id);
     return STATUS_OK;
 }
 

@@ -21,6 +21,7 @@ typedef struct worker_options {
     int progress_fd;              /* -1: nobody listens */
     const char *environment_json; /* provenance of this attempt */
     const long *attempt;          /* [R] number of this attempt of each run, from 1 */
+    bool again;                   /* although the runs may have a result */
     bool patient; /* further signals say the same: a cluster signals all processes of a job */
 } worker_options;
 
@@ -28,6 +29,9 @@ typedef struct worker_options {
  * it, and besides every LOOK_EVERY steps; whether a run has diverged is decided at the latter, at
  * validations and at the end, so it depends on the configuration only. A diverged or stopped run is
  * frozen: no bit of it changes while its neighbours go on.
+ *
+ * A journal may know more than the scheduler did, of a worker that outlived the one before: if it
+ * holds this attempt or a result already, nothing is done and STATUS_INTERRUPTED is returned.
  *
  * Trains the pack to its end, or to the first SIGINT, SIGTERM, SIGUSR1 or SIGUSR2: then it
  * checkpoints and returns STATUS_INTERRUPTED; a second signal ends the process at once. Every run's

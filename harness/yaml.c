@@ -69,6 +69,7 @@ static void tab_error(reader *r, place at) {
 
 static void grammar_error(reader *r) {
     const yaml_parser_t *p = &r->parser;
+    if (p->error == YAML_MEMORY_ERROR) out_of_memory(1);
     const place at = place_of(r, p->problem_mark);
     const char *problem = p->problem ? p->problem : "unreadable text";
     r->failed = true;
@@ -386,7 +387,7 @@ static const yaml *read_text(arena *a, const char *text, long n, const char *nam
     if (!check_bytes(&r)) return NULL;
     r.anchor = map_new(a);
     seek_line(&r, 0);
-    if (!yaml_parser_initialize(&r.parser)) BUG("libyaml could not start");
+    if (!yaml_parser_initialize(&r.parser)) out_of_memory(sizeof r.parser);
     yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&r.parser, (const unsigned char *)text, (size_t)n);
     const yaml *root = read_stream(&r);

@@ -43,7 +43,8 @@ foreach(file ${benches})
     target_link_libraries(${name} PRIVATE kernels cuda_kernels flags)
     target_compile_options(${name} PRIVATE ${kernel_options})
 endforeach()
-target_sources(op_bench PRIVATE ${K}/test/op_data.c) # shapes are test cases, only larger
+set(op_shape_sources ${K}/bench/op_shape.c ${K}/test/op_data.c) # test cases, only larger
+target_sources(op_bench PRIVATE ${op_shape_sources})
 
 list(REMOVE_ITEM core_sources ${K}/core/table.c)
 add_library(kernels STATIC ${core_sources}
@@ -51,6 +52,7 @@ add_library(kernels STATIC ${core_sources}
     $<TARGET_OBJECTS:cpu_f64> $<TARGET_OBJECTS:cpu_v3> $<TARGET_OBJECTS:cpu_v4>)
 target_link_libraries(kernels PUBLIC flags)
 room_tests(kernels kernels)
+target_sources(shapes_test PRIVATE ${op_shape_sources})
 # Programs that can use a GPU name cuda_kernels themselves: emulator and GPU build define the same
 # functions, and most tests then need not wait for nvcc.
 target_link_libraries(op_test PRIVATE cuda_kernels)

@@ -21,26 +21,28 @@ const char *attend_check(long heads, const model_config *m) {
 
 /* q has c->heads heads, k and v may have fewer of the same width. */
 static int heads_of(const block *b, const attend_config *c, const tensor *x) {
-    return tensor_last(x) / (b->d_model / c->heads);
+    return (int)(tensor_last(x) / (b->d_model / c->heads));
 }
 
 /* Every head of x as often as it has queries. */
 static tensor *share_heads(block *b, const attend_config *c, tensor *x) {
     const int heads = heads_of(b, c, x);
     if (heads == c->heads) return x;
-    return APPLY_WITH(b->g, repeat, IN(x), .heads = heads, .steps = c->heads / heads);
+    return APPLY_WITH(b->g, repeat, IN(x), .heads = heads, .steps = (int)c->heads / heads);
 }
 
 static tensor *norm_heads(block *b, const attend_config *c, const char *name, tensor *x) {
     if (!x || c->norm == QK_NONE) return x;
     const int heads = heads_of(b, c, x);
     if (c->norm == QK_L2) return APPLY_WITH(b->g, l2norm, IN(x), .heads = heads, .eps = 1e-6);
-    tensor *gain = block_param(b, name, (init){INIT_CONST, 1}, false, DIM(b->d_model / c->heads));
+    tensor *gain =
+        block_param(b, name, (init){INIT_CONST, 1}, false, DIM(b->d_model / (int)c->heads));
     return APPLY_WITH(b->g, rmsnorm, IN(x, gain), .eps = 1e-5);
 }
 
 tensor *attend(block *b, const attend_config *c, tensor *q, tensor *k, tensor *v) {
     graph *g = b->g;
+    const int heads = (int)c->heads;
     if (!q || !k || !v) return NULL;
     q = block_canon(b, CANON_B, "canon_q", q);
     k = block_canon(b, CANON_B, "canon_k", k);
@@ -50,17 +52,17 @@ tensor *attend(block *b, const attend_config *c, tensor *q, tensor *k, tensor *v
     double scale = 0; /* 1 / sqrt(D) */
     if (c->norm == QK_L2) {
         tensor *t =
-            block_param(b, "temperature", (init){INIT_CONST, c->temperature}, false, DIM(c->heads));
-        q = APPLY_WITH(g, headscale, IN(q, t), .heads = c->heads);
+            block_param(b, "temperature", (init){INIT_CONST, c->temperature}, false, DIM(heads));
+        q = APPLY_WITH(g, headscale, IN(q, t), .heads = heads);
         scale = 1;
     }
     const position_kind position = (position_kind)b->spec->common.position;
     if (position == POSITION_ROPE) {
-        q = APPLY_WITH(g, rope, IN(q), .heads = c->heads);
+        q = APPLY_WITH(g, rope, IN(q), .heads = heads);
         k = APPLY_WITH(g, rope, IN(k), .heads = heads_of(b, c, k));
     }
     k = share_heads(b, c, k);
     v = share_heads(b, c, v);
-    return APPLY_WITH(g, attention, IN(q, k, v), .heads = c->heads, .window = c->window,
+    return APPLY_WITH(g, attention, IN(q, k, v), .heads = heads, .window = (int)c->window,
                       .alibi = position == POSITION_ALIBI, .scale = scale);
 }

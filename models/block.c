@@ -40,11 +40,13 @@ double block_output_std(const block *b) {
     return m->init_std / (m->init_residual ? sqrt(2.0 * (double)m->layers) : 1);
 }
 
+double block_left_eps(const block *b) { return b->spec->common.linear == LINEAR_PLAIN ? 0 : 1e-5; }
+
 /* Projections of one stream (queries, keys, values) share its copy in 8 bits. */
 tensor *block_left(block *b, tensor *x) {
     if (b->spec->common.linear == LINEAR_PLAIN || !x) return x;
     if (x != b->fine) {
-        b->coarse = APPLY(b->g, quant8, IN(x));
+        b->coarse = APPLY_WITH(b->g, quant8, IN(x), .eps = block_left_eps(b));
         b->fine = x;
     }
     return b->coarse;

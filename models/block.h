@@ -33,6 +33,8 @@ double block_output_std(const block *b);
  * three values per matrix (BitNet b1.58; gradients pass straight through). */
 tensor *block_left(block *b, tensor *x);
 tensor *block_right(block *b, tensor *w);
+/* For ops with a layer of their own inside: the .eps of what it multiplies, 0 for x itself. */
+double block_left_eps(const block *b);
 
 /* x [R,..,in] -> [R,..,out] with a start of one's own, no bias. */
 tensor *block_matrix(block *b, const char *name, tensor *x, int out, init start);

@@ -58,9 +58,10 @@ static tensor *build(block *b, const void *settings, tensor *x) {
         tensor *loss = APPLY(g, balance, IN(z, choice));
         weight = APPLY_WITH(g, charge, IN(weight, loss), .scale = c->aux_loss / b->spec->batch);
     }
-    return APPLY(g, experts,
-                 IN(block_left(b, x), weight, choice, block_right(b, wg), block_right(b, w1),
-                    block_right(b, w2)));
+    return APPLY_WITH(g, experts,
+                      IN(block_left(b, x), weight, choice, block_right(b, wg), block_right(b, w1),
+                         block_right(b, w2)),
+                      .eps = block_left_eps(b));
 }
 
 FFN(moe) = {

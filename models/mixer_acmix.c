@@ -19,29 +19,23 @@
 #include <math.h>
 
 typedef struct config {
-    long heads, width, window;
-    int qk_norm;
-    double temperature;
+    attend_config attention;
+    long width;
 } config;
 
 static const field fields[] = {
-    {"heads", FIELD_INT, offsetof(config, heads), "1", 1, 1024, .help = "heads of both branches"},
+    ATTEND_HEADS(config, attention, "heads of both branches"),
     {"width", FIELD_INT, offsetof(config, width), "3", 1, 64,
      .help = "taps of the convolution, the current token included"},
-    {"qk_norm", FIELD_CHOICE, offsetof(config, qk_norm), "none", .choices = "none|rms|l2",
-     .help = "normalise q and k per head, for the attention"},
-    {"temperature", FIELD_REAL, offsetof(config, temperature), "10", 0, 1000,
-     .help = "start of the learned score scale, used with qk_norm: l2"},
-    {"window", FIELD_INT, offsetof(config, window), "0", 0, 1 << 24,
-     .help = "tokens a query sees, itself included; 0: all"},
+    ATTEND_FIELDS(config, attention),
 };
 
 static const char *check(const void *settings, const model_config *m) {
-    return attend_check(((const config *)settings)->heads, m);
+    return attend_check(((const config *)settings)->attention.heads, m);
 }
 
 static tensor *mixed(block *b, const config *c, const char *name, tensor *x) {
-    const int heads = (int)c->heads, width = (int)c->width;
+    const int heads = (int)c->attention.heads, width = (int)c->width;
     tensor *w = block_param(b, name, (init){INIT_UNIFORM, 1 / sqrt(3.0 * heads * width)}, false,
                             DIM(width, heads, heads));
     return APPLY(b->g, mixconv, IN(x, w));
@@ -55,14 +49,12 @@ static tensor *rated(block *b, const char *name, tensor *x) {
 static tensor *build(block *b, const void *settings, tensor *x) {
     const config *c = settings;
     graph *g = b->g;
-    const attend_config attention = {(int)c->heads, (int)c->window, (qk_norm)c->qk_norm,
-                                     c->temperature};
     tensor *q = block_linear(b, "wq", x, b->d_model), *k = block_linear(b, "wk", x, b->d_model),
            *v = block_linear(b, "wv", x, b->d_model);
     tensor *conv = APPLY(g, add, IN(mixed(b, c, "conv_q", q), mixed(b, c, "conv_k", k)));
     conv = APPLY(g, add, IN(conv, mixed(b, c, "conv_v", v)));
     tensor *sum = APPLY(g, add,
-                        IN(rated(b, "rate_attention", attend(b, &attention, q, k, v)),
+                        IN(rated(b, "rate_attention", attend(b, &c->attention, q, k, v)),
                            rated(b, "rate_conv", conv)));
     return block_output(b, "wo", sum);
 }
@@ -70,7 +62,7 @@ static tensor *build(block *b, const void *settings, tensor *x) {
 static double state_size(const void *settings, const model_config *m, long time) {
     const config *c = settings;
     const long recent = c->width - 1 < time ? c->width - 1 : time;
-    long kept = c->window && c->window < time ? c->window : time;
+    long kept = c->attention.window && c->attention.window < time ? c->attention.window : time;
     if (kept < recent) kept = recent; /* the convolution wants keys and values too */
     return (double)(2 * kept + recent) * (double)m->d_model;
 }

@@ -13,49 +13,42 @@
 #include <stdio.h>
 
 typedef struct config {
-    long heads, kv_heads, window;
-    int qk_norm;
-    double temperature;
+    attend_config attention;
+    long kv_heads;
 } config;
 
 static const field fields[] = {
-    {"heads", FIELD_INT, offsetof(config, heads), "1", 1, 1024, .help = "attention heads"},
+    ATTEND_HEADS(config, attention, "attention heads"),
     {"kv_heads", FIELD_INT, offsetof(config, kv_heads), "0", 0, 1024,
      .help = "heads of keys and values, shared by groups of query heads; 0: as many as heads"},
-    {"qk_norm", FIELD_CHOICE, offsetof(config, qk_norm), "none", .choices = "none|rms|l2",
-     .help = "normalise q and k per head"},
-    {"temperature", FIELD_REAL, offsetof(config, temperature), "10", 0, 1000,
-     .help = "start of the learned score scale, used with qk_norm: l2"},
-    {"window", FIELD_INT, offsetof(config, window), "0", 0, 1 << 24,
-     .help = "tokens a query sees, itself included; 0: all"},
+    ATTEND_FIELDS(config, attention),
 };
 
-static long kv_heads(const config *c) { return c->kv_heads ? c->kv_heads : c->heads; }
+static long kv_heads(const config *c) { return c->kv_heads ? c->kv_heads : c->attention.heads; }
 
 static const char *check(const void *settings, const model_config *m) {
     static _Thread_local char text[160];
     const config *c = settings;
-    if (attend_check(c->heads, m)) return attend_check(c->heads, m);
-    if (c->heads % kv_heads(c) == 0) return NULL;
+    if (attend_check(c->attention.heads, m)) return attend_check(c->attention.heads, m);
+    if (c->attention.heads % kv_heads(c) == 0) return NULL;
     snprintf(text, sizeof text, "model.kv_heads: %ld does not divide model.heads: %ld", c->kv_heads,
-             c->heads);
+             c->attention.heads);
     return text;
 }
 
 static tensor *build(block *b, const void *settings, tensor *x) {
     const config *c = settings;
-    const attend_config attention = {(int)c->heads, (int)c->window, (qk_norm)c->qk_norm,
-                                     c->temperature};
-    const int shared = b->d_model / (int)c->heads * (int)kv_heads(c);
+    const int shared = b->d_model / (int)c->attention.heads * (int)kv_heads(c);
     tensor *q = block_linear(b, "wq", x, b->d_model), *k = block_linear(b, "wk", x, shared),
            *v = block_linear(b, "wv", x, shared);
-    return block_output(b, "wo", attend(b, &attention, q, k, v));
+    return block_output(b, "wo", attend(b, &c->attention, q, k, v));
 }
 
 static double state_size(const void *settings, const model_config *m, long time) {
     const config *c = settings;
-    const double kept = (double)(c->window && c->window < time ? c->window : time);
-    return 2 * kept * (double)(m->d_model / c->heads * kv_heads(c));
+    const double kept =
+        (double)(c->attention.window && c->attention.window < time ? c->attention.window : time);
+    return 2 * kept * (double)(m->d_model / c->attention.heads * kv_heads(c));
 }
 
 MIXER(attention) = {

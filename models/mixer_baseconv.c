@@ -23,10 +23,11 @@ static tensor *build(block *b, const void *settings, tensor *x) {
     graph *g = b->g;
     tensor *y = width ? plain_conv(b, "conv", x, width)
                       : APPLY(g, conv, IN(x, filter_implicit(b, "filter", &implicit, x)));
-    tensor *gate =
-        block_matrix(b, "w", x, b->d_model, (init){INIT_NORMAL, b->spec->common.init_std});
-    tensor *shift = block_param(b, "w.bias", (init){INIT_CONST, 0}, false, DIM(b->d_model));
-    gate = APPLY(g, bias, IN(gate, shift));
+    const init start = {INIT_NORMAL, b->spec->common.init_std};
+    tensor *w = block_param(b, "w", start, true, DIM(b->d_model, b->d_model)),
+           *shift = block_param(b, "w.bias", (init){INIT_CONST, 0}, false, DIM(b->d_model));
+    tensor *gate = APPLY(g, linear, IN(block_left(b, x), block_right(b, w)));
+    gate = block_after_linear(b, "w", APPLY(g, bias, IN(gate, shift)));
     return APPLY(g, add, IN(APPLY(g, mul, IN(y, gate)), x));
 }
 

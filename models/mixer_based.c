@@ -4,10 +4,11 @@
  *   s = q . k / sqrt(d'); o_t = sum_{j <= t} phi(q_t) . phi(k_j) v_j / sum_{j <= t} phi(q_t) .
  *   phi(k_j) per head, q = x W_q and k = x W_k with d' channels per head, v = x W_v with C / H
  *
- * The weights are those of softmax to second order, and positive. Sums are float32. The paper's
- * hybrids with sliding windows and gated convolutions are model.mixers: [based, attention, ...].
- * Parameters 2 C^2 + 2 C H d'; cost twice that + 5 C F + 5 H F D (F = 1 + d' + d'^2 features, the
- * second sum makes the denominators) per token forward; state H F (D + 1). */
+ * Denominators have 1e-6 added. The weights are those of softmax to second order, and positive.
+ * Sums are float32. The paper's hybrids with sliding windows and gated convolutions are
+ * model.mixers: [based, attention, ...]. Parameters 2 C^2 + 2 C H d'; cost twice that + 5 C F + 5 H
+ * F D (F = 1 + d' + d'^2 features, the second sum makes the denominators) per token forward; state
+ * H F (D + 1). */
 #include "linear_attention.h"
 
 #include "kernels/core/op.h"

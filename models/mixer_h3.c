@@ -5,8 +5,8 @@
  * input
  *
  * The diagonal model has real poles here (the paper: complex ones); its filter is built in full and
- * applied directly. Parameters 4 C^2 + (W + 1 + 2 N + 1) C; cost 8 C^2 + 2 T C per token; state
- * C (N + W - 1). */
+ * applied as a convolution. Parameters 4 C^2 + (W + 1 + 2 N + 1) C; cost 8 C^2 + 2 T C per token;
+ * state C (N + W - 1). */
 #include "long_filter.h"
 
 typedef struct config {

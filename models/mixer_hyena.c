@@ -6,7 +6,7 @@
  * The filter of each channel is implicit: a small network of the position, times an exponential
  * window whose rate differs by channel. filter_length: the length that positions are measured in,
  * 0: the longest that is trained or evaluated. Parameters 4 C^2 + 9 C + the network; cost 8 C^2 +
- * 2 T C (direct convolution) per token; state T C. */
+ * 2 T C per token, of order C log T where the convolution is by transforms; state T C. */
 #include "long_filter.h"
 
 #include "kernels/core/op.h"

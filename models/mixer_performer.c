@@ -4,14 +4,14 @@
  *   phi(x)_m = M^-1/2 (exp(w_m . u - |u|^2 / 2) + eps), u = x D^-1/4; o_t = sum_{j <= t} phi(q_t) .
  *   phi(k_j) v_j / sum_{j <= t} phi(q_t) . phi(k_j) per head
  *
- * With eps = 0 the mean of phi(q) . phi(k) over the draws is exp(q . k / sqrt(D)). The directions w
- * [M,D] are drawn once from the run's seed and never trained: blocks of D orthogonal rows, each of
- * the length of a normal vector of its own (without these lengths the estimate is of another
- * kernel). One set per layer serves all heads. Official code subtracts maxima over the features of
- * a query and over all keys; the second sees the future, so nothing is subtracted here: |u|^2 / 2
- * bounds every feature by e^(|w|^2 / 2).
- * Parameters 4 C^2, and M D fixed numbers that count as parameters; cost 8 C^2 + 14 C M + 5 H M D
- * per token forward; state H M (D + 1). */
+ * Denominators have 1e-6 added. With eps = 0 the mean of phi(q) . phi(k) over the draws is exp(q .
+ * k / sqrt(D)). The directions w [M,D] are drawn once from the run's seed and never trained: blocks
+ * of D orthogonal rows, each of the length of a normal vector of its own (without these lengths the
+ * estimate is of another kernel). One set per layer serves all heads. Official code subtracts
+ * maxima over the features of a query and over all keys; the second sees the future, so nothing is
+ * subtracted here: |u|^2 / 2 bounds every feature by e^(|w|^2 / 2). Parameters 4 C^2, and M D fixed
+ * numbers that count as parameters; cost 8 C^2 + 14 C M + 5 H M D per token forward; state H M (D +
+ * 1). */
 #include "linear_attention.h"
 
 #include "kernels/core/op.h"

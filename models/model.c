@@ -220,7 +220,8 @@ status model_measure_mixer(model_cost *out, const model_spec *spec, int time, er
                .d_model = cols,
                .part = "mixer"};
     const chosen_mixer *m = model_layer(spec, 0);
-    m->mixer->build(&b, m->config, graph_input(g, TENSOR_REAL, "x", DIM(1, 1, time, cols)));
+    b.input = graph_input(g, TENSOR_REAL, "x", DIM(1, 1, time, cols));
+    m->mixer->build(&b, m->config, b.input);
     status s = g->error.code;
     if (s) error_set(e, s, "%s", g->error.text);
     if (!s) *out = cost_of(g, time);

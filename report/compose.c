@@ -168,7 +168,7 @@ static void compose_provenance(document *d, const record *r) {
         const char *key;
         json_t *value;
         json_object_foreach(r->environment[i].json, key, value) {
-            bool listed = false;
+            bool listed = !strcmp(key, "diff"); /* long; its hash is here, `show` prints it */
             for (int k = 0; k < i; k++)
                 listed |= json_object_get(r->environment[k].json, key) != NULL;
             if (listed) continue;

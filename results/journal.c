@@ -26,13 +26,32 @@ struct journal {
     long attempt;
     jsontext text; /* lines not yet written */
     error failed;  /* the first write that failed */
+    journal_past past;
 };
+
+journal_past journal_last(const journal *j) { return j->past; }
 
 /* ---- opening ---------------------------------------------------------------------------------*/
 
+/* Takes in a line that tells of attempts; others are left unparsed, as there are many. */
+static void remember(journal_past *past, const char *line, size_t n) {
+    enum { HEAD = 32 }; /* the type is the second field */
+    char head[HEAD + 1] = "";
+    memcpy(head, line, n < HEAD ? n : HEAD);
+    const bool starts = strstr(head, "\"attempt\"") != NULL;
+    if (!starts && !strstr(head, "\"end\"") && !strstr(head, "\"verdict\"")) return;
+    json_t *object = json_loadb(line, n, 0, NULL);
+    const char *state = json_string_value(json_object_get(object, "state"));
+    if (object) past->attempt = (long)json_integer_value(json_object_get(object, "attempt"));
+    if (starts) past->state = RUN_RUNNING;
+    for (int i = 0; i < N_RUN_STATE && state; i++)
+        if (!strcmp(state, run_state_name[i])) past->state = (run_state)i;
+    json_decref(object);
+}
+
 /* Length of the file without a torn tail: a last line without a newline, or one that is no JSON.
  */
-static off_t whole_length(FILE *file) {
+static off_t whole_length(journal_past *past, FILE *file) {
     char *line = NULL;
     size_t cap = 0;
     off_t end = 0, last = 0;
@@ -40,6 +59,7 @@ static off_t whole_length(FILE *file) {
     while ((n = getline(&line, &cap, file)) > 0 && line[n - 1] == '\n') {
         last = end;
         end += n;
+        remember(past, line, (size_t)n);
     }
     if (end > last && fseeko(file, last, SEEK_SET) == 0 && (n = getline(&line, &cap, file)) > 0) {
         json_t *object = json_loadb(line, (size_t)n, 0, NULL);
@@ -50,11 +70,11 @@ static off_t whole_length(FILE *file) {
     return end;
 }
 
-static status cut_torn_tail(const journal *j, error *e) {
+static status cut_torn_tail(journal *j, error *e) {
     FILE *file = fopen(j->path, "rbe");
     if (!file)
         return error_set(e, STATUS_ENVIRONMENT, "%s cannot be read: %s.", j->path, strerror(errno));
-    off_t end = whole_length(file);
+    off_t end = whole_length(&j->past, file);
     bool unread = ferror(file);
     fclose(file);
     struct stat info;
@@ -233,8 +253,12 @@ void journal_hash(journal *j, long step, uint64_t hash) {
 }
 
 void journal_event(journal *j, const char *what, const char *detail) {
+    journal_event_at(j, clock_unix_s(), what, detail);
+}
+
+void journal_event_at(journal *j, double time_s, const char *what, const char *detail) {
     jsontext *t = line_begin(j, "event");
-    put_real(t, "time_s", clock_unix_s());
+    put_real(t, "time_s", time_s);
     put_text(t, "what", what);
     put_text(t, "detail", detail);
     line_end(j);

@@ -30,6 +30,12 @@ extern const char *const run_state_name[N_RUN_STATE]; /* "pending", "running", .
 /* Opens for appending; creates the folder and the file, cuts a torn tail. NULL with an error when
  * that fails or another process is writing this journal. */
 journal *journal_open(const char *folder, const char *run_id, error *e);
+/* The last attempt in the journal when it was opened; attempt 0: none. */
+typedef struct journal_past {
+    long attempt;
+    run_state state; /* RUN_RUNNING: nothing says that it ended */
+} journal_past;
+journal_past journal_last(const journal *j);
 /* Writes what is buffered; `durable` also waits for the disk. The functions below return nothing:
  * the first failed write (disk full, I/O error) stays, nothing is written behind it, and this
  * function returns it in one sentence from then on. */
@@ -58,7 +64,8 @@ void journal_final(journal *j, const char *split, const char *slice, const char 
                    double value);
 /* A hash of all parameters, as 16 hex digits. */
 void journal_hash(journal *j, long step, uint64_t hash);
-void journal_event(journal *j, const char *what, const char *detail);
+void journal_event(journal *j, const char *what, const char *detail); /* it happens now */
+void journal_event_at(journal *j, double time_s, const char *what, const char *detail);
 /* A file the run left behind: kind "checkpoint", "weights" ...; sha256: 64 hex digits. */
 void journal_artifact(journal *j, const char *path, const char *kind, long bytes,
                       const char *sha256);

@@ -4,11 +4,14 @@
 #include "jsontext.h"
 #include "sha256.h"
 #include "version.h"
+#include "version_diff.h"
 
+#include <gnu/libc-version.h>
 #include <locale.h>
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 extern char **environ;
 
@@ -34,8 +37,17 @@ static char *cpu_model(arena *a) {
 /* All tasks of an array are one job: their own numbers would make each another environment. */
 static bool is_kept(const char *variable) {
     const char *job = getenv("SLURM_ARRAY_JOB_ID") ? "SLURM_ARRAY_JOB_ID=" : "SLURM_JOB_ID=";
-    const char *const kept[] = {"OMP_", "CUDA_VISIBLE_DEVICES=", job};
-    for (int i = 0; i < 3; i++)
+    const char *const kept[] = {"OMP_",
+                                "CUDA_VISIBLE_DEVICES=",
+                                "CUDA_LAUNCH_BLOCKING=",
+                                "CUBLAS_WORKSPACE_CONFIG=",
+                                "NVIDIA_TF32_OVERRIDE=",
+                                "GLIBC_TUNABLES=",
+                                "LD_LIBRARY_PATH=",
+                                "LANG=",
+                                "LC_ALL=",
+                                job};
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
         if (strncmp(variable, kept[i], strlen(kept[i])) == 0) return true;
     return false;
 }
@@ -64,8 +76,17 @@ static void put_variables(jsontext *t) {
     jsontext_put(t, "}");
 }
 
+/* How the sources differed from the commit when the binary was built; nulls when they did not. */
+static void put_changes(jsontext *t) {
+    const bool any = VERSION_DIFF_BYTES > 0;
+    put_text(t, "diff_sha256", any ? VERSION_DIFF_SHA256 : NULL);
+    jsontext_key(t, "diff_bytes");
+    jsontext_printf(t, "%ld", VERSION_DIFF_BYTES);
+    put_text(t, "diff", any ? (const char *)version_diff : NULL);
+}
+
 char *provenance_json(arena *a, const char *backend, const char *instruction_set,
-                      const char *device) {
+                      const char *device, const char *libraries) {
     struct utsname machine = {0};
     uname(&machine);
     char binary[SHA256_HEX];
@@ -78,6 +99,7 @@ char *provenance_json(arena *a, const char *backend, const char *instruction_set
     put_text(&t, "commit", VERSION_COMMIT);
     jsontext_key(&t, "dirty");
     jsontext_put(&t, VERSION_DIRTY ? "true" : "false");
+    put_changes(&t);
     put_text(&t, "binary_sha256", hashed ? binary : NULL);
     put_text(&t, "compiler", VERSION_COMPILER);
     put_text(&t, "flags", VERSION_FLAGS);
@@ -85,7 +107,11 @@ char *provenance_json(arena *a, const char *backend, const char *instruction_set
     put_text(&t, "backend", backend);
     put_text(&t, "instruction_set", instruction_set);
     put_text(&t, "device", device);
+    put_text(&t, "libraries", libraries);
+    put_text(&t, "libc", arena_printf(a, "glibc %s", gnu_get_libc_version()));
     put_text(&t, "cpu", cpu_model(a));
+    jsontext_key(&t, "processors");
+    jsontext_printf(&t, "%ld", sysconf(_SC_NPROCESSORS_ONLN));
     put_text(&t, "kernel",
              arena_printf(a, "%s %s %s", machine.sysname, machine.release, machine.machine));
     put_text(&t, "host", machine.nodename);

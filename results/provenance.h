@@ -7,6 +7,7 @@
 #include "kernels/core/arena.h"
 
 /* backend: "cpu-v3", "cuda" ... as chosen at run time. instruction_set: "avx2", "avx512" ... or
- * NULL. device: name, UUID and driver of a GPU, or NULL. The text lives in `a`. */
+ * NULL. device: name, UUID and driver of a GPU, or NULL. libraries: versions of CUDA and cuBLAS, or
+ * NULL. The text lives in `a`. */
 char *provenance_json(arena *a, const char *backend, const char *instruction_set,
-                      const char *device);
+                      const char *device, const char *libraries);

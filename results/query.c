@@ -31,10 +31,12 @@ const query_preset query_preset_table[] = {
      "GROUP BY experiment, variant ORDER BY experiment, min(position)"},
     {"metrics", "RUN", "the curves of one run, or without RUN the last point of every curve",
      "SELECT substr(run, 1, 12) AS run, split, slice, name, step, ifnull(value, flag) AS value "
-     "FROM (SELECT run, split, slice, name, max(step) AS step, value, flag FROM metric "
-     "      WHERE ?1 IS NULL GROUP BY run, split, slice, name UNION ALL "
-     "      SELECT run, split, slice, name, step, value, flag FROM metric "
-     "      WHERE run >= ?1 AND run < ?1 || 'z') ORDER BY run, split, slice, name, step"},
+     "FROM (SELECT run, split, slice, name, step, value, flag FROM series AS s CROSS JOIN point "
+     "      ON series = s.number AND step = (SELECT max(step) FROM point WHERE series = s.number) "
+     "      WHERE ?1 IS NULL UNION ALL "
+     "      SELECT run, split, slice, name, step, value, flag FROM series AS s CROSS JOIN point "
+     "      ON series = s.number WHERE run >= ?1 AND run < ?1 || 'z') ORDER BY run, split, slice, "
+     "name, step"},
 };
 const int n_query_preset = (int)(sizeof query_preset_table / sizeof *query_preset_table);
 

@@ -3,6 +3,8 @@
 #define OPENSSL_API_COMPAT 0x10100000L
 #include "sha256.h"
 
+#include "kernels/core/arena.h"
+
 #include <errno.h>
 #include <openssl/sha.h>
 
@@ -11,11 +13,7 @@ struct sha256 {
 };
 
 sha256 *sha256_new(void) {
-    sha256 *h = malloc(sizeof *h);
-    if (!h) {
-        fprintf(stderr, "mixgrid: out of memory: could not start SHA-256.\n");
-        exit(STATUS_ENVIRONMENT);
-    }
+    sha256 *h = alloc_or_exit(sizeof *h);
     CHECK(SHA256_Init(&h->context) == 1);
     return h;
 }

@@ -27,40 +27,49 @@ status run_find(char out[128], store *s, const char *prefix, error *e) {
 
 static const struct {
     const char *name, *title, *query;
-    bool single; /* always exactly one row */
+    enum { ROWS, SINGLE, TEXTS } kind; /* always one row; rows of a name and a text of many lines */
 } section[] = {
     {"run", "Run",
      "SELECT run, task, mixer, seed, state, message, params, state_size, "
      "forward_flops_per_token, flops_per_token, mem_bytes, wall_s, attempts, experiments FROM "
      "v_runs WHERE run = ?1",
-     true},
-    {"config", "Configuration", "SELECT key, text AS value FROM run_param WHERE run = ?1", false},
+     SINGLE},
+    {"config", "Configuration", "SELECT key, text AS value FROM run_param WHERE run = ?1", ROWS},
     {"attempts", "Attempts",
-     "SELECT number, state, datetime(start_s, 'unixepoch') AS start_utc, wall_s, resumed_from, "
+     "SELECT number, state, datetime(start_s, 'unixepoch') AS start_utc, CASE WHEN state <> "
+     "'running' THEN datetime(start_s + wall_s, 'unixepoch') END AS end_utc, wall_s, resumed_from, "
      "step, exit_code, signal, message, substr(environment, 1, 12) AS environment FROM attempt "
      "WHERE run = ?1",
-     false},
+     ROWS},
     {"environments", "Environments",
      "SELECT substr(sha256, 1, 12) AS environment, key, value FROM environment AS v, "
      "json_each(v.json) "
-     "WHERE sha256 IN (SELECT environment FROM attempt WHERE run = ?1) ORDER BY sha256, id",
-     false},
+     "WHERE sha256 IN (SELECT environment FROM attempt WHERE run = ?1) AND key <> 'diff' "
+     "ORDER BY sha256, id",
+     ROWS},
+    {"diffs", "Changes to the commit that were compiled in",
+     "SELECT 'environment ' || substr(sha256, 1, 12) AS environment, json ->> '$.diff' AS diff "
+     "FROM environment WHERE sha256 IN (SELECT environment FROM attempt WHERE run = ?1) "
+     "AND json ->> '$.diff' <> '' ORDER BY sha256",
+     TEXTS},
     {"final", "Final values", "SELECT split, slice, name, value, flag FROM final WHERE run = ?1",
-     false},
+     ROWS},
     {"metrics", "Last point of each curve",
      "SELECT split, slice, name, max(step) AS step, value, flag FROM metric WHERE run = ?1 "
      "GROUP BY split, slice, name",
-     false},
+     ROWS},
     {"hashes", "Last hash of all parameters",
-     "SELECT step, hash FROM param_hash WHERE run = ?1 ORDER BY step DESC LIMIT 1", false},
+     "SELECT step, hash FROM param_hash WHERE run = ?1 ORDER BY step DESC LIMIT 1", ROWS},
     {"artifacts", "Artifacts", "SELECT kind, bytes, sha256, path FROM artifact WHERE run = ?1",
-     false},
+     ROWS},
     {"events", "Events",
      "SELECT datetime(time_s, 'unixepoch') AS time_utc, what, detail FROM event WHERE run = ?1 "
      "ORDER BY number",
-     false},
+     ROWS},
     {"logs", "End of the log of workers that died",
-     "SELECT number AS attempt, log_tail FROM attempt WHERE run = ?1 AND log_tail <> ''", false},
+     "SELECT 'attempt ' || number AS attempt, log_tail FROM attempt "
+     "WHERE run = ?1 AND log_tail <> ''",
+     TEXTS},
 };
 enum { N_SECTION = sizeof section / sizeof *section };
 
@@ -90,11 +99,11 @@ static void show_text(store *s, const char *run, FILE *out, error *e) {
         sqlite3_stmt *rows = sql_bind(&s->q, e, section[i].query, "t", run);
         if (!rows || count_rows(s, rows, e) == 0) continue;
         if (i > 0) fprintf(out, "\n%s\n", section[i].title);
-        if (section[i].single) {
+        if (section[i].kind == SINGLE) {
             if (sql_row(&s->q, rows, e)) print_fields(rows, out);
-        } else if (strcmp(section[i].name, "logs") == 0) {
+        } else if (section[i].kind == TEXTS) {
             while (sql_row(&s->q, rows, e)) {
-                fprintf(out, "attempt %s\n", sql_text(rows, 0));
+                fprintf(out, "%s\n", sql_text(rows, 0));
                 put_visible(sql_text(rows, 1), out);
             }
         } else
@@ -114,7 +123,7 @@ static void show_json(store *s, const char *run, FILE *out, error *e) {
         fprintf(out, "%s\"%s\":", i ? "," : "{", section[i].name);
         if (is_config)
             fputs(sql_row(&s->q, rows, e) ? sql_text(rows, 0) : "null", out);
-        else if (!section[i].single)
+        else if (section[i].kind != SINGLE)
             query_print(&s->q, rows, QUERY_JSON, out, e);
         else if (sql_row(&s->q, rows, e))
             query_print_object(rows, out);

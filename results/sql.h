@@ -8,7 +8,7 @@
 
 #include <sqlite3.h>
 
-enum { SQL_KEPT = 64 };
+enum { SQL_KEPT = 128 };
 
 typedef struct sql {
     sqlite3 *db;

@@ -144,6 +144,22 @@ store *store_open(const char *path, bool *needs_rebuild, error *e) {
     return NULL;
 }
 
+store *store_open_private(const char *file, const char *known_as, char why[256], error *e) {
+    long version = 0;
+    store *s = store_new(file);
+    why[0] = '\0';
+    connect(s, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, e);
+    bool damaged = !e->code && is_damaged(s, why);
+    s->q.path = arena_text(s->arena, known_as);
+    if (!damaged && !e->code && !check_identity(s, &version, e))
+        sql_script(&s->q, "PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF", e);
+    if (!damaged && !e->code && version == 0) create_schema(s, e);
+    if (!damaged && !e->code && version && version < SCHEMA_VERSION) upgrade_schema(s, e);
+    if (!damaged && !e->code) return s;
+    store_close(s);
+    return NULL;
+}
+
 store *store_open_readonly(const char *path, error *e) {
     store *s = store_new(path);
     long version = 0;

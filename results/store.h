@@ -40,9 +40,20 @@ status store_experiment(store *s, const char *name, const char *file, const char
  * same name: what came from the first is deleted. A damaged line is an error that names it; the
  * lines before it are kept. */
 status store_import(store *s, const char *journal_folder, const char *run_id, error *e);
-/* Imports all journals of a folder (rebuild), in the order of their names, and counts them
- * (`n_runs` may be NULL). One that fails does not stop the others; the first error is returned. */
+/* Imports all journals of a folder, in the order of their names, and counts them (`n_runs` may be
+ * NULL), and the experiments beside them that the database lacks. One that fails does not stop the
+ * others; the first error is returned. */
 status store_import_all(store *s, const char *journal_folder, long *n_runs, error *e);
+/* Deletes what the imports of a run brought; its configuration and cells stay. */
+status store_forget(store *s, const char *run_id, error *e);
+/* Writes a run that was tried out as journal_folder/RUN.jsonl, from its rows; importing it gives
+ * the same rows. Replaces a journal that is there. */
+status store_export_run(store *s, const char *journal_folder, const char *run_id, error *e);
+/* Makes all tables again from the journals, in one step: readers see the old rows or the new ones.
+ * What only the database knows goes into the folder first: runs without a journal (`*n_written`
+ * counts them), experiments without a file. A journal that is wrong leaves the old rows in place;
+ * what is new in the others is added. */
+status store_rebuild(store *s, const char *journal_folder, long *n_runs, long *n_written, error *e);
 
 /* What the scheduler needs to know of a run; RUN_PENDING when it is unknown. */
 typedef struct store_run {
@@ -60,6 +71,16 @@ status store_run_fail(store *s, const char *journal_folder, const char *run_id,
                       const char *config_json, run_state state, int exit_code, int signal_number,
                       const char *message, const char *log_tail, error *e);
 
+/* Runs with a result whose last attempt was made by other code than `environment_json` names
+ * (provenance.h): neither the same binary nor the same commit, both without changes of its own. */
+typedef struct store_stale_runs {
+    const char **run_id; /* [n], in order */
+    long n;
+} store_stale_runs;
+status store_stale(store_stale_runs *out, arena *a, store *s, const char *environment_json,
+                   error *e);
+bool store_is_stale(const store_stale_runs *stale, const char *run_id);
+
 /* One measured speed (`mixgrid bench`). time_s: Unix seconds; environment_json: provenance. */
 typedef struct store_bench {
     double time_s, value;
@@ -70,3 +91,5 @@ status store_bench_add(store *s, const store_bench *row, error *e);
 /* Hash of everything that must be equal when the same sweep is run twice: ids, configurations,
  * states, metrics, finals, parameter hashes; not times, attempts, hosts. 64 hex digits + NUL. */
 status store_content_hash(store *s, char out[65], error *e);
+/* The same for one run. */
+status store_run_hash(store *s, const char *run_id, char out[65], error *e);

@@ -28,21 +28,39 @@ static void add_row(sha256 *h, sqlite3_stmt *row) {
     }
 }
 
-status store_content_hash(store *s, char out[65], error *e) {
-    static const char *const query[] = {
-        "SELECT id, config, state, params, state_size, forward_flops_per_token, "
-        "flops_per_token, mem_bytes FROM run WHERE attempts > 0 ORDER BY id",
-        "SELECT run, split, slice, name, value, flag FROM final ORDER BY 1, 2, 3, 4",
-        "SELECT run, split, slice, name, step, value, flag FROM metric ORDER BY 1, 2, 3, 4, 5",
-        "SELECT run, step, hash FROM param_hash ORDER BY 1, 2",
-    };
+/* Of all runs, or of one; a filter in each query keeps both on their indexes. */
+#define RUN_COLUMNS                                                                                \
+    "SELECT id, config, state, params, state_size, forward_flops_per_token, "                      \
+    "flops_per_token, mem_bytes FROM run WHERE attempts > 0 "
+#define FINAL_COLUMNS "SELECT run, split, slice, name, value, flag FROM final "
+#define POINT_COLUMNS "SELECT run, split, slice, name, step, value, flag FROM metric "
+#define HASH_COLUMNS  "SELECT run, step, hash FROM param_hash "
+enum { N_SECTION = 4 };
+static const char *const of_all[N_SECTION] = {
+    RUN_COLUMNS "ORDER BY id", FINAL_COLUMNS "ORDER BY 1, 2, 3, 4",
+    POINT_COLUMNS "ORDER BY 1, 2, 3, 4, 5", HASH_COLUMNS "ORDER BY 1, 2"};
+static const char *const of_one[N_SECTION] = {RUN_COLUMNS "AND id = ?1",
+                                              FINAL_COLUMNS "WHERE run = ?1 ORDER BY 1, 2, 3, 4",
+                                              POINT_COLUMNS "WHERE run = ?1 ORDER BY 1, 2, 3, 4, 5",
+                                              HASH_COLUMNS "WHERE run = ?1 ORDER BY 1, 2"};
+
+static status hash_sections(store *s, const char *const query[N_SECTION], const char *run,
+                            char out[65], error *e) {
     sha256 *h = sha256_new();
-    for (unsigned char i = 0; i < 4; i++) {
+    for (unsigned char i = 0; i < N_SECTION; i++) {
         unsigned char section = (unsigned char)('A' + i);
         sha256_add(h, &section, 1);
-        sqlite3_stmt *row = sql_bind(&s->q, e, query[i], "");
+        sqlite3_stmt *row = sql_bind(&s->q, e, query[i], run ? "t" : "", run);
         while (sql_row(&s->q, row, e)) add_row(h, row);
     }
     sha256_end(h, out);
     return e->code;
+}
+
+status store_content_hash(store *s, char out[65], error *e) {
+    return hash_sections(s, of_all, NULL, out, e);
+}
+
+status store_run_hash(store *s, const char *run_id, char out[65], error *e) {
+    return hash_sections(s, of_one, run_id, out, e);
 }

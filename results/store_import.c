@@ -6,6 +6,7 @@
  * that fails takes the whole transaction back. */
 #include "store_own.h"
 
+#include "experiment_file.h"
 #include "journal_read.h"
 
 #include <dirent.h>
@@ -327,6 +328,14 @@ static void forget_run(importer *m) {
     refresh_run(m, run_state_name[RUN_PENDING], "");
 }
 
+status store_forget(store *s, const char *run_id, error *e) {
+    error unused = {0};
+    importer m = {.s = s, .q = &s->q, .run = run_id, .bad = &unused, .failed = e};
+    sql_do(&s->q, e, "BEGIN IMMEDIATE", "");
+    if (!e->code) forget_run(&m);
+    return store_commit(s, e);
+}
+
 /* Sets the reader behind what is imported already. */
 static void seek_new(importer *m, journal_reader *r) {
     char was[SHA256_HEX] = "", is[SHA256_HEX];
@@ -388,7 +397,7 @@ status store_import(store *s, const char *journal_folder, const char *run_id, er
 
 static int is_journal(const struct dirent *entry) {
     size_t n = strlen(entry->d_name);
-    return n > 6 && strcmp(entry->d_name + n - 6, ".jsonl") == 0;
+    return n > 6 && entry->d_name[0] != '.' && strcmp(entry->d_name + n - 6, ".jsonl") == 0;
 }
 
 static int by_bytes(const struct dirent **a, const struct dirent **b) {
@@ -412,5 +421,6 @@ status store_import_all(store *s, const char *journal_folder, long *n_runs, erro
         free(entry[i]);
     }
     free(entry);
-    return e->code;
+    experiment_counts counts;
+    return store_experiments_take(s, journal_folder, false, &counts, e);
 }

@@ -11,5 +11,11 @@ struct store {
 
 /* Adds the run and its settings unless it is there. config_json: a JSON object. */
 status store_config(store *s, const char *run_id, const char *config_json, error *e);
+/* Opens a file that nobody else knows, without a lock and without care for power loss; creates the
+ * tables, or brings those of an older version up to date. `known_as`: the path for messages and
+ * for what is named after the database. Damaged: NULL, no error, and `why` says how. */
+store *store_open_private(const char *file, const char *known_as, char why[256], error *e);
+/* Adds the rows of the table bench of another database that are not there yet. */
+status store_bench_take(store *s, const char *file, error *e);
 /* Ends the transaction: commits, or rolls back when `e` holds an error. */
 status store_commit(store *s, error *e);

@@ -1,6 +1,7 @@
 /* cli_test.c - command lines, good and bad: the exit code, the sentence with its remedy, and that
  * nothing ends by a signal or with two sentences where one is meant. */
 #include "folder_fixture.h"
+#include "results/store.h"
 #include "tasks/npy.h"
 
 #include <setjmp.h>
@@ -121,7 +122,7 @@ static void wrong_command_lines(void **state) {
         {RUN "--dry-run=yes", 2, {"--dry-run takes no value.", NULL}},
         {RUN "--db=", 2, {"--db is empty; it takes FILE.", NULL}},
         {RUN "--retry all", 2, {"--retry takes the word failed, not all.", NULL}},
-        {RUN "--only nothing", 2, {"no cell has this in its label", "mixer=attention seed=0"}},
+        {RUN "--only nothing", 2, {"--only nothing fits no cell", "mixer=attention seed=0"}},
         {RUN "--device gpu", 2, {"no device is called gpu", "use auto, cuda"}},
         {RUN "extra", 2, {"a setting is written key=value", NULL}},
         {RUN "=3", 2, {"the key is missing", NULL}},
@@ -136,6 +137,17 @@ static void wrong_command_lines(void **state) {
         {"show " DONE, 2, {"needs one run id", NULL}},
         {"show zzz " DONE, 2, {"holds no run whose id starts with `zzz`", "mixgrid query runs"}},
         {"show % " DONE, 2, {"holds no run whose id starts with `%`", NULL}},
+        {"merge --db {}/new.db", 2, {"needs a database, a journal folder or a journal", NULL}},
+        {"merge {}/none.db --db {}/done.db", 2, {"none.db cannot be merged: No such file", "name"}},
+        {"merge {} --prefer mine --db {}/done.db", 2, {"--prefer takes ours or theirs", NULL}},
+        {"merge {}/done.db --db {}/grid.yaml",
+         3,
+         {"is no SQLite database and is left alone", NULL}},
+        {"compare a " DONE, 2, {"needs two runs", "DATABASE:ID"}},
+        {"compare zz yy " DONE,
+         2,
+         {"holds no run whose id starts with `yy`", "mixgrid query runs"}},
+        {"compare {}/none.db:a b " DONE, 2, {"holds no run whose id starts with `b`", NULL}},
         {"query " DONE, 2, {"needs SQL, or --preset NAME.", NULL}},
         {"query 'select 1' --db {}/none.db", 3, {"there is no results database", NULL}},
         {"query 'selekt 1' " DONE, 2, {"near \"selekt\": syntax error", NULL}},
@@ -156,6 +168,11 @@ static void wrong_command_lines(void **state) {
         {"help mixers --tiem 4", 2, {"did you mean --time", NULL}},
         {"help mixer absent", 2, {"there is no mixer or ffn absent", "mixgrid help mixers"}},
         {"help task none", 2, {"none", "mixgrid help tasks"}},
+        {"bench --mixers --lengths 64,x", 2, {"--lengths takes whole numbers", "such as 64,128"}},
+        {"bench --mixers --lengths 64,64", 2, {"--lengths must ascend: 64 comes after 64", NULL}},
+        {"bench --convs --format xml", 2, {"--format is table, md or csv, not xml", NULL}},
+        {"bench --d-model 8", 2, {"--format go with --mixers or --convs", NULL}},
+        {"bench --mixers --device gpu", 2, {"no device is called gpu", NULL}},
         {"task", 2, {"say mixgrid task show NAME", NULL}},
         {"task show", 2, {"say mixgrid task show NAME", NULL}},
         {"task show none", 2, {"unknown task none; known:", NULL}},
@@ -282,8 +299,8 @@ static void good_commands_end_well_and_print_to_stdout(void **state) {
             fail_msg("mixgrid %s: %d, signal %d\n%s%s", lines[i], o.code, o.signal, o.out, o.err);
     }
     /* each command has its own help */
-    static const char *const names[] = {"run",  "status", "report", "query",
-                                        "show", "task",   "probe",  "rebuild"};
+    static const char *const names[] = {"run",  "status", "report",  "query", "show",
+                                        "task", "probe",  "rebuild", "merge", "compare"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const outcome o = mixgrid(&shared, arena_printf(shared.arena, "%s --help", names[i]));
         assert_int_equal(o.code, 0);
@@ -315,6 +332,97 @@ static void plain_progress_when_there_is_no_terminal(void **state) {
     assert_null(strchr(o.err, '\r'));
     assert_non_null(strstr(o.err, "done mixer=cat seed=1  "));
     assert_int_equal(lines_of(o.out), 1);
+    folder_remove(&f);
+}
+
+/* ---- several machines ----------------------------------------------------------------------*/
+
+static const char *content_of(const folder *f, const char *db) {
+    error e = {0};
+    char *text = arena_alloc(f->arena, 65);
+    store *s = store_open_readonly(folder_at(f, db), &e);
+    if (!s || store_content_hash(s, text, &e)) fail_msg("%s", e.text);
+    store_close(s);
+    return text;
+}
+
+static void says(const outcome *o, int code, const char *text, const char *part) {
+    if (o->code != code || !strstr(text, part))
+        fail_msg("exit code %d, no \"%s\" in:\n%s%s", o->code, part, o->out, o->err);
+}
+
+/* Half of a grid here, half there, and back together: as if one machine had run it all. */
+static void machines_are_joined(void **state) {
+    (void)state;
+    folder f = folder_new();
+    folder_write(&f, "grid.yaml", grid_text);
+    outcome o = mixgrid(&f, "run {}/grid.yaml --db {}/a/results.db --no-report train.seed=0");
+    assert_int_equal(o.code, 0);
+    o = mixgrid(&f, "run {}/grid.yaml --db {}/b/results.db --no-report train.seed=1");
+    assert_int_equal(o.code, 0);
+    o = mixgrid(&f, "merge {}/b/results.db --db {}/a/results.db");
+    says(&o, 0, o.out,
+         "of 2 runs 2 added, 0 replaced by a better one, 0 equal; 0 experiments and "
+         "2 cells added\n");
+    assert_string_equal(content_of(&f, "a/results.db"), content_of(&shared, "done.db"));
+    o = mixgrid(&f, "merge {}/b --db {}/a/results.db --json");
+    says(&o, 0, o.out, "{\"runs\":2,\"added\":0,\"replaced\":0,\"equal\":2,");
+    o = mixgrid(&f, "status --db {}/a/results.db --json");
+    says(&o, 0, o.out, "\"cells\":4,\"done\":4");
+    /* the same grid again: nothing is left to do */
+    o = mixgrid(&f, "run {}/grid.yaml --db {}/a/results.db --no-report");
+    says(&o, 0, o.out, "4 done (4 before)");
+    assert_int_equal(unlink(folder_at(&f, "a/results.db")), 0);
+    o = mixgrid(&f, "rebuild --db {}/a/results.db");
+    says(&o, 0, o.out, "4 runs imported");
+    o = mixgrid(&f, "status --db {}/a/results.db --json");
+    says(&o, 0, o.out, "\"cells\":4,\"done\":4");
+    folder_remove(&f);
+}
+
+static void conflicts_are_told_and_compared(void **state) {
+    (void)state;
+    folder f = folder_new();
+    folder_write(&f, "grid.yaml", grid_text);
+#define ONE "--no-report --only 'mixer=cat seed=0'"
+    outcome o = mixgrid(&f, "run {}/grid.yaml --db {}/a/results.db " ONE);
+    assert_int_equal(o.code, 0);
+    error e = {0};
+    store *s = store_open_readonly(folder_at(&f, "a/results.db"), &e);
+    sqlite3_stmt *row = NULL;
+    sqlite3_prepare_v2(store_handle(s), "SELECT id FROM run WHERE state = 'done'", -1, &row, NULL);
+    assert_int_equal(sqlite3_step(row), SQLITE_ROW);
+    const char *run = arena_text(f.arena, (const char *)sqlite3_column_text(row, 0));
+    sqlite3_finalize(row);
+    store_close(s);
+    /* as another machine would have it, but for one digit of one value */
+    const char *name = arena_printf(f.arena, "a/journal/%s.jsonl", run);
+    char *text = arena_text(f.arena, folder_read(&f, name));
+    char *loss = strstr(text, "\"name\":\"loss\",\"step\":4,\"value\":");
+    assert_non_null(loss);
+    char *digit = strchr(strstr(loss, "value"), '.') + 3;
+    *digit = *digit == '7' ? '3' : '7';
+    assert_int_equal(mkdir(folder_at(&f, "b"), 0777), 0);
+    folder_write(&f, arena_printf(f.arena, "b/%s.jsonl", run), text);
+    o = mixgrid(&f, "merge {}/b --db {}/c/results.db");
+    assert_int_equal(o.code, 0);
+    o = mixgrid(&f, arena_printf(f.arena,
+                                 "compare %.10s {}/a/results.db:%.10s --db "
+                                 "{}/a/results.db",
+                                 run, run));
+    says(&o, 0, o.out, "Results: equal to the bit: ");
+    o = mixgrid(&f, arena_printf(f.arena,
+                                 "compare %.10s {}/c/results.db:%.10s --db "
+                                 "{}/a/results.db",
+                                 run, run));
+    says(&o, 1, o.out, "Curves, at the first step that differs: 1 curves differ");
+    o = mixgrid(&f, "merge {}/c/results.db --db {}/a/results.db");
+    says(&o, 1, o.err, "mixgrid: conflict: run ");
+    says(&o, 1, o.err, "1 runs have other results elsewhere and ours were kept");
+    says(&o, 1, o.out, "0 equal, 1 in conflict;");
+    o = mixgrid(&f, "merge {}/c/results.db --db {}/a/results.db --prefer theirs");
+    says(&o, 0, o.out, "1 replaced");
+    assert_string_equal(content_of(&f, "a/results.db"), content_of(&f, "c/results.db"));
     folder_remove(&f);
 }
 
@@ -366,6 +474,8 @@ int main(void) {
         cmocka_unit_test(good_commands_end_well_and_print_to_stdout),
         cmocka_unit_test(unwritable_standard_output_is_an_error),
         cmocka_unit_test(plain_progress_when_there_is_no_terminal),
+        cmocka_unit_test(machines_are_joined),
+        cmocka_unit_test(conflicts_are_told_and_compared),
         cmocka_unit_test(dry_run_shows_cells_and_leaves_no_trace),
         cmocka_unit_test(large_grids_are_planned_quickly),
     };

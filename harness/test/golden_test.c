@@ -1,8 +1,10 @@
 /* golden_test.c - logits and gradients of every mixer against independent PyTorch code, whose
  * weights, tokens and results are the folders in models/test/golden (see make.py there). The models
- * there run as recurrences: what agrees with them agrees with the step-by-step form, too. */
+ * there run as recurrences: what agrees with them agrees with the step-by-step form, too. A mixer,
+ * an ffn or a choice of a setting without a golden fails here, so that none is forgotten. */
 #include "harness/cli.h"
 #include "harness/safetensors.h"
+#include "models/model.h"
 #include "tasks/npy.h"
 
 #include "folder_fixture.h"
@@ -138,13 +140,13 @@ typedef struct difference {
     char text[256]; /* that place: tensor, element, both values */
 } difference;
 
-static void compare(difference *d, const char *tensor, const double *ours, const double *golden,
+static void compare(difference *d, const char *label, const double *ours, const double *golden,
                     long n, double scale) {
     for (long i = 0; i < n; i++) {
         const double off = fabs(ours[i] - golden[i]) / scale;
         if (off <= d->most) continue;
         d->most = isnan(off) ? HUGE_VAL : off;
-        snprintf(d->text, sizeof d->text, "%s[%ld] is %.12g, the golden says %.12g", tensor, i,
+        snprintf(d->text, sizeof d->text, "%s[%ld] is %.12g, the golden says %.12g", label, i,
                  ours[i], golden[i]);
     }
 }
@@ -215,6 +217,105 @@ static void test_float_agrees(void **state) {
     check_all(&cpu);
 }
 
+/* The settings of all goldens but those that use `without` (NULL: of all), a line each between
+ * newlines. */
+static const char *all_settings(const char *without) {
+    const char *all = "\n";
+    for (int i = 0; i < n_golden; i++) {
+        char text[1024];
+        FILE *f = fopen(golden_at(name[i], "settings"), "r");
+        assert_non_null(f);
+        const size_t n = fread(text, 1, sizeof text - 1, f);
+        fclose(f);
+        text[n] = '\0';
+        if (!without || !strstr(text, without))
+            all = arena_printf(scratch.arena, "%s%s", all, text);
+    }
+    return all;
+}
+
+/* Some golden has KEY=VALUE, or VALUE in its list KEY. */
+static bool is_set(const char *settings, const char *key, const char *value) {
+    const char *start = arena_printf(scratch.arena, "\nmodel.%s=", key);
+    const size_t n = strlen(value);
+    for (const char *at = settings; (at = strstr(at, start)) != NULL;) {
+        at += strlen(start);
+        const char *end = at + strcspn(at, "\n");
+        while (at < end) {
+            at += *at == '[';
+            const size_t word = strcspn(at, ",]\n");
+            if (word == n && !memcmp(at, value, n)) return true;
+            at += word + (at[word] != '\n');
+        }
+    }
+    return false;
+}
+
+static const char *no_golden(const char *key, const char *value) {
+    return arena_printf(scratch.arena,
+                        "No golden has model.%s: %s; write it in models/test/golden, add a line to "
+                        "cases.py there and run make.py.",
+                        key, value);
+}
+
+/* Of the choices of a table's settings, starts of parameters aside, which do not change the model.
+ * A default needs no line. */
+static const char *missing_choice(const char *settings, field_table table) {
+    for (int i = 0; i < table.n; i++) {
+        const field *f = &table.field[i];
+        const size_t n = strlen(f->name);
+        const bool is_start = n >= 4 && !strcmp(f->name + n - 4, "init");
+        if ((f->type != FIELD_CHOICE && f->type != FIELD_SET) || is_start) continue;
+        for (const char *at = f->choices; *at; at += *at == '|') {
+            const int word = (int)strcspn(at, "|");
+            const char *value = arena_printf(scratch.arena, "%.*s", word, at);
+            if (strcmp(value, f->value) && !is_set(settings, f->name, value))
+                return no_golden(f->name, value);
+            at += word;
+        }
+    }
+    return NULL;
+}
+
+/* The first gap in what these settings cover: one sentence, or NULL. */
+static const char *missing_golden(const char *settings) {
+    for (int i = 0; i < n_mixers; i++)
+        if (!is_set(settings, "mixer", mixers[i]->name)) return no_golden("mixer", mixers[i]->name);
+    for (int i = 0; i < n_ffns; i++)
+        if (ffns[i]->build && !is_set(settings, "ffn", ffns[i]->name))
+            return no_golden("ffn", ffns[i]->name);
+    const char *gap = missing_choice(settings, model_fields);
+    for (int i = 0; i < n_mixers && !gap; i++) gap = missing_choice(settings, mixers[i]->fields);
+    for (int i = 0; i < n_ffns && !gap; i++) gap = missing_choice(settings, ffns[i]->fields);
+    return gap;
+}
+
+static void test_nothing_is_forgotten(void **state) {
+    (void)state;
+    const char *gap = missing_golden(all_settings(NULL));
+    if (gap) fail_msg("%s", gap);
+}
+
+/* Without the goldens of any one thing, that thing is what is said to be missing. */
+static void test_gaps_are_found(void **state) {
+    (void)state;
+    static const char *const planted[][2] = {
+        {"model.mixer=performer\n", "model.mixer: performer"},
+        {"model.mixer=mamba\n", "model.mixer: mamba;"},
+        {"model.ffn=moe\n", "model.ffn: moe"},
+        {"model.linear=bit158\n", "model.linear: bit158"},
+        {"model.conv.kind=mixhead\n", "model.conv.kind: mixhead"},
+        {"model.conv_kind=dynamic_head\n", "model.conv_kind: dynamic_head"},
+        {"model.after_linear=ssm\n", "model.after_linear: ssm"},
+        {"model.select=soft\n", "model.select: soft"},
+    };
+    for (size_t i = 0; i < sizeof planted / sizeof *planted; i++) {
+        const char *gap = missing_golden(all_settings(planted[i][0]));
+        if (!gap || !strstr(gap, planted[i][1]))
+            fail_msg("without goldens of %s: %s", planted[i][1], gap ? gap : "nothing is missed");
+    }
+}
+
 static double differs(const char *golden) {
     difference logits = {0}, grads = {0};
     compare_logits(&logits, golden);
@@ -246,6 +347,20 @@ static void test_other_options_are_found(void **state) {
         {"convsamba-rope", "model.rope=false"},
         {"convsamba-rope", "model.dilation_period=1"},
         {"hybrid", "model.heads@attention=2"},
+        {"acmix-window", "model.window=6"},
+        {"attention-grouped", "model.position=none"},
+        {"performer-heads", "model.eps=0"},
+        {"convplus-blend", "model.offsets=[1,3]"},
+        {"lcat-hard", "model.top_k=2"},
+        {"lcat-hard", "model.straight_through=false"},
+        {"lcat-soft", "model.select=hard"},
+        {"lcat-top", "model.position=none"},
+        {"moe", "model.aux_loss=0"},
+        {"moe", "model.top_k=1"},
+        {"bit158", "model.linear=plain"},
+        {"cat-lowrank", "model.conv.residual=false"},
+        {"cat-softmax", "model.conv.dilation=2"},
+        {"after-softmax", "model.linear_conv.dilation=1"},
     };
     for (size_t i = 0; i < sizeof fault / sizeof *fault; i++) {
         probe(fault[i][0], cpu.device, NULL, fault[i][1]);
@@ -255,7 +370,8 @@ static void test_other_options_are_found(void **state) {
     }
 }
 
-/* Half the numbers of one parameter off by a thousandth show, whichever parameter it is. */
+/* Half the numbers of one parameter further from 0 by a thousandth show, whichever parameter it is:
+ * of matrices with three values, too, where only the mean size of all numbers matters. */
 static void check_parameters(const char *golden) {
     stored_file f;
     error e = {0};
@@ -267,7 +383,8 @@ static void check_parameters(const char *golden) {
         const void *before = f.tensor[i].data;
         float *after = arena_alloc(scratch.arena, f.tensor[i].bytes);
         memcpy(after, before, f.tensor[i].bytes);
-        for (size_t k = 0; k < f.tensor[i].bytes / sizeof *after; k += 2) after[k] += 1e-3F;
+        for (size_t k = 0; k < f.tensor[i].bytes / sizeof *after; k += 2)
+            after[k] += copysignf(1e-3F, after[k]);
         f.tensor[i].data = after;
         if (safetensors_write(changed, &f, &e)) fail_msg("%s", e.text);
         probe(golden, f64.device, changed, NULL);
@@ -285,6 +402,8 @@ static void test_other_weights_are_found(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_nothing_is_forgotten),
+        cmocka_unit_test(test_gaps_are_found),
         cmocka_unit_test(test_double_agrees),
         cmocka_unit_test(test_float_agrees),
         cmocka_unit_test(test_other_options_are_found),

@@ -1,6 +1,6 @@
 /* mixer_test.c - whole models, for every mixer of the registry and the options that change its
- * math: gradient along random directions in double, causality, packed = alone, learning a copy
- * task. */
+ * math: gradient along random directions in double, causality, packed = alone. That mixers learn is
+ * in learn_test.c. */
 #include "kernels/core/op.h"
 #include "mixer_fixture.h"
 

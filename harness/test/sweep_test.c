@@ -283,6 +283,62 @@ static void twice_killed_worker_stands_as_failed_until_retried(void **state) {
     folder_remove(&f);
 }
 
+static void one_attempt_is_one_attempt(void **state) {
+    (void)state;
+    folder f = folder_new();
+    const pid_t pid =
+        start_long(&f, "--workers 1 --max-attempts 1 --only 'mixer=cat,lr=0.001,seed=0'");
+    kill(worker_of(&f, pid), SIGKILL);
+    const outcome o = mixgrid_wait(&f, pid);
+    assert_ended(&o, STATUS_RUNS_FAILED);
+    assert_true(!strstr(o.err, "trying again"));
+    assert_true(ask_database(&f, "SELECT count(*) FROM attempt") == 1);
+    folder_remove(&f);
+}
+
+/* As if another commit had made half of the results. */
+static void pretend_other_code(const folder *f) {
+    sqlite3 *db;
+    assert_int_equal(sqlite3_open(folder_at(f, "results.db"), &db), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_exec(db,
+                     "INSERT INTO environment SELECT 'other', json_set(json, '$.commit', 'c0ffee',"
+                     " '$.binary_sha256', 'other') FROM environment LIMIT 1;"
+                     "UPDATE attempt SET environment = 'other' WHERE run IN"
+                     " (SELECT id FROM run WHERE mixer = 'cat')",
+                     NULL, NULL, NULL),
+        SQLITE_OK);
+    sqlite3_close(db);
+}
+
+static void results_of_other_code_are_named_and_made_again_on_demand(void **state) {
+    (void)state;
+    folder f = small_sweep();
+    outcome o = sweep_in(&f, "");
+    assert_ended(&o, STATUS_OK);
+    pretend_other_code(&f);
+    o = sweep_in(&f, "");
+    assert_ended(&o, STATUS_OK);
+    assert_says(o.err, "4 of 8 finished runs were made by another commit or build; --stale rerun");
+    assert_says(o.out, "8 done (8 before)");
+    o = sweep_in(&f, "--stale ignore");
+    assert_string_equal(o.err, "");
+    o = sweep_in(&f, "--stale rerun --dry-run");
+    assert_says(o.out, "4 already done, 0 failed before, 4 packs");
+    o = sweep_in(&f, "--stale rerun");
+    assert_ended(&o, STATUS_OK);
+    assert_says(o.out, "8 done (4 before)");
+    assert_true(ask_database(&f, "SELECT count(*) FROM run WHERE attempts = 2 AND "
+                                 "mixer = 'cat'") == 4);
+    o = sweep_in(&f, "--stale rerun");
+    assert_says(o.out, "8 done (8 before)");
+    assert_string_equal(database_hash(&f), expected_hash());
+    o = sweep_in(&f, "--stale maybe");
+    assert_ended(&o, STATUS_USAGE);
+    assert_says(o.err, "--stale takes warn, rerun or ignore, not maybe.");
+    folder_remove(&f);
+}
+
 static void worker_stopped_from_outside_goes_on(void **state) {
     (void)state;
     folder f = folder_new();
@@ -347,6 +403,35 @@ static void second_scheduler_is_told_who_is_first(void **state) {
     assert_ended(&status_now, STATUS_OK);
     kill(pid, SIGTERM);
     mixgrid_wait(&f, pid);
+    folder_remove(&second);
+    folder_remove(&f);
+}
+
+/* Two databases in one folder, at the same time, on grids that overlap. */
+static void schedulers_that_share_a_folder_share_the_work(void **state) {
+    (void)state;
+    folder f = folder_new(), second = folder_new();
+    long_grid(&f, STEPS);
+    const pid_t one = mixgrid_start(&f, RUN "--workers 1 'train.seed=0,1,2'"),
+                other = mixgrid_start(&second,
+                                      arena_printf(f.arena,
+                                                   "run %s/grid.yaml --db %s/other.db --no-report "
+                                                   "--workers 1 'train.seed=1,2,3'",
+                                                   f.path, f.path));
+    const outcome o[] = {mixgrid_wait(&f, one), mixgrid_wait(&second, other)};
+    long before = 0;
+    for (int i = 0; i < 2; i++) {
+        assert_ended(&o[i], STATUS_OK);
+        assert_says(o[i].out, "small: 12 cells: 12 done");
+        const char *taken = strstr(o[i].out, "done (");
+        if (taken) before += strtol(taken + strlen("done ("), NULL, 10);
+    }
+    assert_int_equal(before, 8); /* every shared run was trained by one of them */
+    assert_true(ask_database(&f, "SELECT count(*) FROM run WHERE state = 'done'") == 12);
+    assert_int_equal(mixgrid(&f, "rebuild --db {}/results.db").code, STATUS_OK);
+    assert_true(ask_database(&f, "SELECT count(*) FROM run WHERE state = 'done'") == 16);
+    assert_true(ask_database(&f, "SELECT count(*) FROM attempt") == 16);
+    assert_true(ask_database(&f, "SELECT count(*) FROM cell") == 12);
     folder_remove(&second);
     folder_remove(&f);
 }
@@ -476,10 +561,13 @@ int main(void) {
         cmocka_unit_test(second_interrupt_stops_at_once_and_loses_no_result),
         cmocka_unit_test(killed_worker_is_tried_again_and_recorded),
         cmocka_unit_test(twice_killed_worker_stands_as_failed_until_retried),
+        cmocka_unit_test(one_attempt_is_one_attempt),
+        cmocka_unit_test(results_of_other_code_are_named_and_made_again_on_demand),
         cmocka_unit_test(worker_stopped_from_outside_goes_on),
         cmocka_unit_test(killed_scheduler_takes_its_workers_with_it),
         cmocka_unit_test(cell_too_large_for_memory_fails_alone),
         cmocka_unit_test(second_scheduler_is_told_who_is_first),
+        cmocka_unit_test(schedulers_that_share_a_folder_share_the_work),
         cmocka_unit_test(foreign_files_are_left_alone),
         cmocka_unit_test(folder_that_cannot_be_made_is_named),
         cmocka_unit_test(writes_that_fail_end_in_a_sentence),

@@ -165,7 +165,7 @@ static const char *const pair[] = {"train.seed=0", "train.seed=1 train.lr=0.01"}
  * folder before the last attempt; NULL: nothing. */
 static const char *hash_interrupted(arena *a, const long *at, int n,
                                     void (*damage)(const folder *f, const job *j),
-                                    const char **message) {
+                                    const char **message, double *resumed_from) {
     folder f = folder_new();
     job j = job_of(a, RESUMED, pair, 2);
     training how = {0};
@@ -180,13 +180,13 @@ static const char *hash_interrupted(arena *a, const long *at, int n,
     if (s) print_error("%s\n", how.message);
     assert_int_equal(s, STATUS_OK);
     if (message) *message = arena_text(a, how.message);
+    if (resumed_from)
+        *resumed_from = ask(
+            &f, arena_printf(a, "SELECT min(resumed_from) FROM attempt WHERE number = %d", n + 1));
     if (!damage) /* it went on, rather than starting again */
         assert_true(ask(&f, "SELECT min(resumed_from) FROM attempt WHERE number > 1") > 0);
     const char *hash = arena_text(a, results_hash(&f));
-    /* nothing is left behind */
-    assert_int_equal(
-        access(folder_at(&f, arena_printf(a, "checkpoint/%s.safetensors", j.run[0].run_id)), F_OK),
-        -1);
+    assert_int_equal(rmdir(folder_at(&f, "checkpoint")), 0); /* nothing is left behind */
     folder_remove(&f);
     return hash;
 }
@@ -197,8 +197,8 @@ static void interrupted_runs_end_with_the_same_bits(void **state) {
     const char *undisturbed = hash_of(a, RESUMED, pair, 2, NULL);
     static const long points[][2] = {{30, 0}, {41, 0}, {52, 0}, {68, 0}, {40, 41}, {35, 35}};
     for (size_t i = 0; i < sizeof points / sizeof *points; i++)
-        assert_string_equal(hash_interrupted(a, points[i], 1 + (points[i][1] > 0), NULL, NULL),
-                            undisturbed);
+        assert_string_equal(
+            hash_interrupted(a, points[i], 1 + (points[i][1] > 0), NULL, NULL, NULL), undisturbed);
     arena_free(a);
 }
 
@@ -266,9 +266,10 @@ static void broken_restore_is_seen(void **state) {
     arena *a = arena_new();
     const char *undisturbed = hash_of(a, RESUMED, pair, 2, NULL), *message;
     const long at = 45;
-    assert_string_not_equal(hash_interrupted(a, &at, 1, forget_first, &message), undisturbed);
+    assert_string_not_equal(hash_interrupted(a, &at, 1, forget_first, &message, NULL), undisturbed);
     assert_string_equal(message, ""); /* the file itself was in order */
-    assert_string_not_equal(hash_interrupted(a, &at, 1, forget_second, &message), undisturbed);
+    assert_string_not_equal(hash_interrupted(a, &at, 1, forget_second, &message, NULL),
+                            undisturbed);
     assert_string_equal(message, "");
     arena_free(a);
 }
@@ -296,6 +297,18 @@ static void take_another_runs(const folder *f, const job *j) {
 static void lose(const folder *f, const job *j) {
     assert_int_equal(unlink(checkpoint_of(f, j, 0)), 0);
 }
+/* One digit of the position in the header: still JSON, still a position. */
+static void change_position(const folder *f, const job *j) {
+    FILE *file = fopen(checkpoint_of(f, j, 0), "r+");
+    char header[4096];
+    assert_non_null(file);
+    const size_t n = fread(header, 1, sizeof header - 1, file);
+    header[n] = 0;
+    char *digit = strstr(header + 8, "\"cursor\":\"") + strlen("\"cursor\":\"");
+    fseek(file, digit - header, SEEK_SET);
+    fputc(*digit == '1' ? '2' : '1', file);
+    fclose(file);
+}
 /* Every field of the header stays readable, but the position makes no sense. */
 static void move_position(const folder *f, const job *j) {
     error e = {0};
@@ -306,31 +319,106 @@ static void move_position(const folder *f, const job *j) {
     if (safetensors_write(checkpoint_of(f, j, 0), &file, &e)) fail_msg("%s", e.text);
 }
 
+static const struct {
+    void (*damage)(const folder *f, const job *j);
+    const char *sentence;
+} damages[] = {
+    {flip_byte, "its checksum does not fit its contents. "},
+    {change_position, "its checksum does not fit its contents. "},
+    {cut_short, "data_offsets lie outside the file. "},
+    {cut_to_nothing, "it is shorter than its header. "},
+    {take_another_runs, "it belongs to another run. "},
+    {move_position, "its position is not readable. "},
+    {lose, ""},
+};
+enum { N_DAMAGE = sizeof damages / sizeof *damages };
+
+/* One sentence, once: without the same words twice. */
+static void assert_said(const char *message, const char *sentence, const char *then) {
+    if (*sentence && !(strstr(message, sentence) && strstr(message, then)))
+        fail_msg("%s%s is not in %s", sentence, then, message);
+    if (!*sentence) assert_string_equal(message, "");
+    const char *twice = strstr(message, "safetensors");
+    assert_true(!twice || !strstr(strchr(twice, '\n'), "mixgrid:"));
+}
+
 static void damaged_checkpoint_is_refused_and_the_run_starts_again(void **state) {
     (void)state;
     arena *a = arena_new();
     const char *undisturbed = hash_of(a, RESUMED, pair, 2, NULL);
-    static const struct {
-        void (*damage)(const folder *f, const job *j);
-        const char *sentence;
-    } cases[] = {
-        {flip_byte, "its checksum does not fit its data. The run starts again."},
-        {cut_short, "data_offsets lie outside the file. The run starts again."},
-        {cut_to_nothing, "it is shorter than its header. The run starts again."},
-        {take_another_runs, "it belongs to another run. The run starts again."},
-        {move_position, "its position is not readable. The run starts again."},
-        {lose, ""},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (int i = 0; i < N_DAMAGE; i++) {
         const long at = 45;
         const char *message;
-        assert_string_equal(hash_interrupted(a, &at, 1, cases[i].damage, &message), undisturbed);
-        if (!strstr(message, cases[i].sentence)) fail_msg("case %zu: %s", i, message);
-        if (!*cases[i].sentence) assert_string_equal(message, "");
-        /* one sentence, once: without the same words twice */
-        const char *twice = strstr(message, "safetensors");
-        assert_true(!twice || !strstr(strchr(twice, '\n'), "mixgrid:"));
+        double from;
+        assert_string_equal(hash_interrupted(a, &at, 1, damages[i].damage, &message, &from),
+                            undisturbed);
+        assert_said(message, damages[i].sentence, "The run starts again.");
+        assert_true(from == -1);
     }
+    arena_free(a);
+}
+
+static void damaged_checkpoint_leaves_the_one_before(void **state) {
+    (void)state;
+    arena *a = arena_new();
+    const char *undisturbed = hash_of(a, RESUMED, pair, 2, NULL);
+    for (int i = 0; i < N_DAMAGE; i++) {
+        static const long at[] = {45, 40};
+        const char *message;
+        double from;
+        assert_string_equal(hash_interrupted(a, at, 2, damages[i].damage, &message, &from),
+                            undisturbed);
+        assert_true(from > 0);
+        assert_said(message, damages[i].sentence,
+                    arena_printf(a, "The run goes on from step %.0f.", from));
+    }
+    arena_free(a);
+}
+
+/* Nothing but the newest of each run: the steps of a pack that was killed while it saved. */
+static void keep_different_steps(const folder *f, const job *j) {
+    for (int run = 0; run < 2; run++) {
+        const char *newest = checkpoint_of(f, j, run),
+                   *previous = arena_printf(f->arena, "%s/checkpoint/%s.previous.safetensors",
+                                            f->path, j->run[run].run_id);
+        assert_int_equal(run ? rename(previous, newest) : unlink(previous), 0);
+    }
+}
+
+static void pack_whose_runs_share_no_step_starts_again(void **state) {
+    (void)state;
+    arena *a = arena_new();
+    static const long at[] = {45, 40};
+    double from;
+    assert_string_equal(hash_interrupted(a, at, 2, keep_different_steps, NULL, &from),
+                        hash_of(a, RESUMED, pair, 2, NULL));
+    assert_true(from == -1);
+    arena_free(a);
+}
+
+/* The limit is of each attempt: a run that ran out of time goes on where it was. */
+static void timed_out_run_goes_on_when_it_is_asked_to(void **state) {
+    (void)state;
+    arena *a = arena_new();
+    folder f = folder_new();
+    const char *const own = "train.seed=3";
+    training how = {.attempt = 1};
+    long attempts = 0;
+    for (bool done = false; !done; how.attempt++) {
+        /* long enough for some steps on any machine, if not the first time then the next */
+        const char *limit =
+            arena_printf(a, "%s train.max_minutes=%g ", RESUMED, how.attempt == 1 ? 1e-9 : 1e-3);
+        job j = job_of(a, limit, &own, 1);
+        assert_int_equal(train_in(&f, &j, &how), STATUS_OK);
+        done = ask(&f, "SELECT state = 'done' FROM run") == 1;
+        assert_true(done || ask(&f, "SELECT state = 'timeout' FROM run") == 1);
+        assert_true(++attempts < 100);
+    }
+    assert_true(attempts > 1 &&
+                ask(&f, "SELECT resumed_from > 0 FROM attempt WHERE number = 2") == 1);
+    assert_int_equal(rmdir(folder_at(&f, "checkpoint")), 0);
+    assert_string_equal(results_hash(&f), hash_of(a, RESUMED, &own, 1, NULL));
+    folder_remove(&f);
     arena_free(a);
 }
 
@@ -482,6 +570,9 @@ int main(void) {
         cmocka_unit_test(worker_waits_for_one_that_is_still_writing),
         cmocka_unit_test(broken_restore_is_seen),
         cmocka_unit_test(damaged_checkpoint_is_refused_and_the_run_starts_again),
+        cmocka_unit_test(damaged_checkpoint_leaves_the_one_before),
+        cmocka_unit_test(pack_whose_runs_share_no_step_starts_again),
+        cmocka_unit_test(timed_out_run_goes_on_when_it_is_asked_to),
         cmocka_unit_test(planned_memory_is_what_is_allocated),
         cmocka_unit_test(training_step_allocates_nothing),
         cmocka_unit_test(schedules_have_the_stated_values),

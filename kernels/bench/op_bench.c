@@ -7,146 +7,17 @@
  * inputs read once, outputs written once, gradients read and written; kernels that do better were
  * served by a cache. Copy bandwidth is what the device's own `add` moves at 2^26 elements, two
  * reads and one write. Flops are the op's own count; backward counts as two forwards, that of a
- * root, which computes the outputs too, as three. On a CPU, dimensions marked LARGE are SHRINK
- * times smaller. Nothing is tested here. */
+ * root, which computes the outputs too, as three. Sizes: op_shape.c. Kinds of convolution are
+ * compared with the static depthwise one at one size, in lines "ratio". Nothing is tested here. */
 #include "bench_time.h"
+#include "op_shape.h"
 
 #include "kernels/core/rng.h"
-#include "kernels/test/op_data.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { SHRINK = 16, MANY = 1 << 26 };
-
-/* Marks a dimension, or an int value, that a CPU gets SHRINK times smaller, but at least 1. */
-#define LARGE(n) (-(n))
-
-/* ---- shapes ----------------------------------------------------------------------------- */
-
-typedef struct shape {
-    enum op_id id;
-    int runs;
-    op_case c;
-} shape;
-
-#define X(...)                                                                                     \
-    {                                                                                              \
-        sizeof((int[]){__VA_ARGS__}) / sizeof(int), { __VA_ARGS__ }                                \
-    }
-#define INT(v, ...)                                                                                \
-    { sizeof((int[]){__VA_ARGS__}) / sizeof(int), {__VA_ARGS__}, .below = (v) }
-#define POSITIVE(n)                                                                                \
-    { 1, {n}, .lo = .01, .hi = 1, .fixed = true }
-#define FLAT(n)                                                                                    \
-    { 1, {n}, .fixed = true }
-#define SCALAR                                                                                     \
-    { 0, {0}, .lo = .1, .hi = .2, .fixed = true }
-#define VALUES(n, ...)                                                                             \
-    { 1, {n}, .value = (const double[]){__VA_ARGS__}, .fixed = true }
-#define VALUES_INT(rank, ...)                                                                      \
-    {                                                                                              \
-        (rank), {(rank) == 1 ? 3 : 1, 3}, .below = 1 << 30, .shared = true,                        \
-                                          .value = (const double[]) {                              \
-            __VA_ARGS__                                                                            \
-        }                                                                                          \
-    }
-#define HYPER  VALUES(8, 1e-4, .1, .9, .95, 1e-8, 1, 3, 1)
-#define TICK   VALUES_INT(1, 7, 0, 1)
-#define SEG(n) VALUES_INT(2, 0, n, 1)
-
-/* One shape that fills a device and, where launches could matter, a pack as sweeps train it. */
-static const shape shapes[] = {
-    {OP_add, 1, {.in = {X(LARGE(MANY)), X(LARGE(MANY))}}},
-    {OP_mul, 1, {.in = {X(LARGE(MANY)), X(LARGE(MANY))}}},
-    {OP_silu, 1, {.in = {X(LARGE(MANY))}}},
-    {OP_gelu, 1, {.in = {X(LARGE(MANY))}}},
-    {OP_swiglu, 1, {.in = {X(LARGE(MANY)), X(LARGE(MANY))}}},
-    {OP_headscale, 1, {.in = {X(LARGE(65536), 1024), X(16)}}},
-    {OP_rope, 1, {.in = {X(LARGE(64), 1024, 1024)}, .arg = {.heads = 16}}},
-    {OP_position, 1, {.in = {X(LARGE(64), 1024, 1024), X(1024, 1024)}}},
-    {OP_position, 1, {.in = {X(LARGE(64), 1024, 1024)}}},
-    {OP_dropout, 1, {.in = {X(LARGE(64), 1024, 1024), SCALAR, INT(1 << 30, 2), TICK}}},
-    {OP_embed, 1, {.in = {INT(32768, LARGE(65536)), X(32768, 512)}}},
-    {OP_embed, 32, {.in = {INT(256, 64, 64), X(256, 64)}}},
-    {OP_rmsnorm, 1, {.in = {X(LARGE(32768), 1024), X(1024)}, .arg = {.eps = 1e-5}}},
-    {OP_rmsnorm, 32, {.in = {X(64, 64, 64), X(64)}, .arg = {.eps = 1e-5}}},
-    {OP_layernorm, 1, {.in = {X(LARGE(32768), 1024), X(1024), X(1024)}, .arg = {.eps = 1e-5}}},
-    {OP_layernorm, 32, {.in = {X(64, 64, 64), X(64), X(64)}, .arg = {.eps = 1e-5}}},
-    {OP_l2norm, 1, {.in = {X(LARGE(32768), 1024)}, .arg = {.heads = 16}}},
-    {OP_conv, 1, {.in = {X(LARGE(4), 4096, 2048), X(4, 2048), X(2048)}}},
-    {OP_conv, 1, {.in = {X(LARGE(4), 4096, 2048), X(4, 16)}}},
-    {OP_conv, 1, {.in = {X(LARGE(4), 4096, 512), X(64, 8)}}},
-    {OP_conv, 32, {.in = {X(64, 64, 64), X(4, 64)}}},
-    {OP_conv, 1, {.in = {X(8, 256, 128), X(4, 128)}}}, /* beside rankconv and tokenconv */
-    {OP_rankconv, 1, {.in = {X(8, 256, 128), X(8, 256, 16), X(16, 4, 128), X(4, 128)}}},
-    {OP_rankconv,
-     1,
-     {.in = {X(LARGE(4), 2048, 1024), X(LARGE(4), 2048, 16), X(16, 4, 1024), X(4, 1024)}}},
-    {OP_rankconv, 32, {.in = {X(64, 64, 64), X(64, 64, 16), X(16, 4, 64), X(4, 64)}}},
-    {OP_tokenconv, 1, {.in = {X(8, 256, 128), X(8, 256, 8)}, .arg = {.heads = 2}}},
-    {OP_tokenconv,
-     1,
-     {.in = {X(LARGE(4), 2048, 1024), X(LARGE(4), 2048, 64)}, .arg = {.heads = 16}}},
-    {OP_tokenconv, 32, {.in = {X(64, 64, 64), X(64, 64, 16)}, .arg = {.heads = 4}}},
-    {OP_mixconv, 1, {.in = {X(LARGE(4), 2048, 1024), X(4, 16, 16)}}},
-    {OP_mixconv, 32, {.in = {X(64, 64, 64), X(4, 4, 4)}}},
-    {OP_linear, 1, {.in = {X(LARGE(8192), 1024), X(1024, 1024), X(1024)}}},
-    {OP_linear, 32, {.in = {X(64, 64, 64), X(64, 64), X(64)}}},
-    {OP_experts,
-     1,
-     {.in = {X(LARGE(16), 1024, 512), X(LARGE(16), 1024, 2), INT(8, LARGE(16), 1024, 2),
-             X(8, 512, 688), X(8, 512, 688), X(8, 688, 512)}}},
-    {OP_experts,
-     32,
-     {.in = {X(32, 64, 64), X(32, 64, 2), INT(8, 32, 64, 2), X(8, 64, 96), X(8, 64, 96),
-             X(8, 96, 64)}}},
-    {OP_route, 1, {.in = {X(LARGE(1 << 20), 8)}, .arg = {.steps = 2}}},
-    {OP_route, 32, {.in = {X(2048, 8)}, .arg = {.steps = 2}}},
-    {OP_balance, 1, {.in = {X(LARGE(1024), 1024, 8), INT(8, LARGE(1024), 1024, 2)}}},
-    {OP_balance, 32, {.in = {X(32, 64, 8), INT(8, 32, 64, 2)}}},
-    {OP_charge, 1, {.in = {X(LARGE(MANY)), X(64)}, .arg = {.scale = 0.01}}},
-    {OP_ternary, 1, {.in = {X(LARGE(8192), 8192)}}},
-    {OP_ternary, 32, {.in = {X(64, 64)}}},
-    {OP_quant8, 1, {.in = {X(LARGE(32768), 1024)}}},
-    {OP_quant8, 32, {.in = {X(64, 64, 64)}}},
-    {OP_attention,
-     1,
-     {.in = {X(LARGE(8), 1024, 512), X(LARGE(8), 1024, 512), X(LARGE(8), 1024, 512)},
-      .arg = {.heads = 8}}},
-    {OP_attention, 32, {.in = {X(32, 64, 64), X(32, 64, 64), X(32, 64, 64)}, .arg = {.heads = 2}}},
-    {OP_taylor, 1, {.in = {X(LARGE(8192), 256)}, .arg = {.heads = 16}}},
-    {OP_favor, 1, {.in = {X(LARGE(8192), 512), X(256, 64)}, .arg = {.eps = 1e-6}}},
-    {OP_landmark,
-     1,
-     {.in = {X(LARGE(8), 1024, 512), X(LARGE(8), 1024, 512)}, .arg = {.heads = 8, .steps = 32}}},
-    {OP_choose,
-     1,
-     {.in = {{2, {LARGE(8192), 256}, .fixed = true}, X(LARGE(8192), 256)}, .arg = {.heads = 8}}},
-    {OP_blockattend,
-     1,
-     {.in = {X(LARGE(8), 1024, 512),
-             X(LARGE(8), 1024, 512),
-             X(LARGE(8), 1024, 512),
-             {3, {LARGE(8), 1024, 256}, .lo = .1, .hi = 1}},
-      .arg = {.heads = 8, .steps = 32}}},
-    {OP_head, 1, {.in = {X(LARGE(8192), 512), X(32768, 512), INT(32768, LARGE(8192)), SCALAR}}},
-    {OP_head, 32, {.in = {X(64, 64, 64), X(256, 64), INT(256, 64, 64), SCALAR}}},
-    {OP_logits, 1, {.in = {X(LARGE(8192), 512), X(32768, 512)}}},
-    {OP_tally, 1, {.in = {FLAT(LARGE(MANY)), INT(100, LARGE(MANY)), INT(100, LARGE(MANY))}}},
-    {OP_gradnorm, 1, {.in = {FLAT(LARGE(MANY)), SEG(LARGE(MANY))}}},
-    {OP_gradnorm, 32, {.in = {FLAT(65536), SEG(65536)}}},
-    {OP_adamw,
-     1,
-     {.in = {FLAT(LARGE(MANY)), FLAT(LARGE(MANY)), POSITIVE(LARGE(MANY)), FLAT(LARGE(MANY)), SCALAR,
-             HYPER, SEG(LARGE(MANY))}}},
-    {OP_adamw,
-     32,
-     {.in = {FLAT(65536), FLAT(65536), POSITIVE(65536), FLAT(65536), SCALAR, HYPER, SEG(65536)}}},
-};
-enum { N_SHAPE = sizeof shapes / sizeof *shapes };
 
 /* ---- one op in memory ------------------------------------------------------------------- */
 
@@ -164,11 +35,6 @@ typedef struct bench {
 static _Noreturn void stop(const error *e) {
     fprintf(stderr, "op_bench: %s\n", e->text);
     exit((int)e->code);
-}
-
-static double scaled(double v, const backend *b) {
-    const double shrink = strncmp(b->name, "cuda", 4) ? SHRINK : 1;
-    return v < 0 ? fmax(1, -v / shrink) : v;
 }
 
 static size_t bytes_of(const bench *t, const tensor *x) {
@@ -190,7 +56,7 @@ static double value_at(const bench *t, int input, rng *g, size_t j) {
     const op_case *c = &t->c;
     double lo = c->in[input].lo, hi = c->in[input].hi;
     const size_t n_value = (size_t)(c->in[input].rank == 2 ? 3 : c->in[input].dim[0]);
-    if (c->in[input].value) return scaled(c->in[input].value[j % n_value], t->b);
+    if (c->in[input].value) return op_shape_scaled(c->in[input].value[j % n_value], t->b);
     if (c->in[input].below) return rng_below(g, (uint32_t)c->in[input].below);
     if (lo == 0 && hi == 0) lo = -1, hi = 1;
     return lo + (hi - lo) * rng_uniform(g);
@@ -222,16 +88,10 @@ static void step(void *context) {
     (t->backward ? t->node->op->bwd : t->node->op->fwd)(t->node, t->b->kernels);
 }
 
-static void scale_case(op_case *c, const backend *b) {
-    for (int i = 0; i < MAX_IN; i++)
-        for (int k = 0; k < c->in[i].rank; k++) c->in[i].dim[k] = (int)scaled(c->in[i].dim[k], b);
-}
-
 /* Memory and values of one shape; forward has run once, so that backward finds what it reads. */
-static void open_bench(bench *t, const backend *b, const shape *s) {
+static void open_bench(bench *t, const backend *b, const op_shape *s) {
     error e = {0};
-    *t = (bench){.b = b, .id = s->id, .arena = arena_new(), .c = s->c};
-    scale_case(&t->c, b);
+    *t = (bench){.b = b, .id = s->id, .arena = arena_new(), .c = op_shape_case(s, b)};
     t->node = case_node(t->arena, b, s->id, &t->c, s->runs, &e);
     if (!t->node) stop(&e);
     node *n = t->node;
@@ -330,7 +190,7 @@ static double time_step(bench *t) {
 
 static double copy_rate(const backend *b) { /* bytes per second */
     bench t;
-    const shape *add = shapes;
+    const op_shape *add = op_shapes;
     while (add->id != OP_add) add++;
     open_bench(&t, b, add);
     const double rate = least_bytes(&t) / time_step(&t);
@@ -355,7 +215,7 @@ static const char *shape_text(const bench *t, int runs) {
     return text;
 }
 
-static void print_row(const shape *s, bench *t, double copy, bool markdown) {
+static void print_row(const op_shape *s, bench *t, double copy, bool markdown) {
     const double wall_s = time_step(t), rate = least_bytes(t) / wall_s;
     printf(markdown ? "| %s | %s | %s | %.3f | %.1f | %.0f | %.1f |\n"
                     : "%-10s %-42s %-8s %9.3f %7.1f %5.0f %8.1f\n",
@@ -374,22 +234,54 @@ static void print_head(const backend *b, double copy, bool markdown) {
            "op", "shape", "way", "ms", "GB/s", markdown ? "% of add" : "%add", "GFLOP/s");
 }
 
+/* Some inputs give shapes only. */
+static bool has_backward(const bench *t) {
+    for (int i = 0; i < t->node->n_in && t->node->op->bwd; i++)
+        if (t->node->in[i]->g) return true;
+    return false;
+}
+
 static void print_rows(const backend *b, const char *only, double copy, bool markdown) {
-    bool has_shape[N_OP] = {false};
-    for (int i = 0; i < N_SHAPE; i++) {
+    for (int i = 0; i < n_op_shapes; i++) {
         bench t;
-        has_shape[shapes[i].id] = true;
-        if (only && strcmp(only, b->ops[shapes[i].id]->name) != 0) continue;
-        open_bench(&t, b, &shapes[i]);
-        print_row(&shapes[i], &t, copy, markdown);
+        const op_shape *s = &op_shapes[i];
+        if (only && strcmp(only, b->ops[s->id]->name) != 0) continue;
+        open_bench(&t, b, s);
+        print_row(s, &t, copy, markdown);
         t.backward = true;
-        if (t.node->op->bwd) print_row(&shapes[i], &t, copy, markdown);
+        if (has_backward(&t)) print_row(s, &t, copy, markdown);
         close_bench(&t);
     }
-    for (int i = 0; i < N_OP; i++)
-        if (!has_shape[i])
-            fprintf(stderr, "op_bench: op %s has no shape here; add one to op_bench.c.\n",
-                    b->ops[i]->name);
+}
+
+static void time_ways(double *wall_s, const backend *b, const op_shape *s) { /* [2] */
+    bench t;
+    open_bench(&t, b, s);
+    for (int way = 0; way < 2; way++) {
+        t.backward = way;
+        wall_s[way] = time_step(&t);
+    }
+    close_bench(&t);
+}
+
+/* Each against its yardstick, timed just before it, as the clock of a machine drifts. */
+static void print_ratios(const backend *b, const char *only) {
+    const op_shape *yardstick = NULL;
+    for (int i = 0; i < n_op_shapes; i++) {
+        const op_shape *s = &op_shapes[i];
+        if (s->role == YARDSTICK) yardstick = s;
+        if (s->role != COMPARED || (only && strcmp(only, b->ops[s->id]->name) != 0)) continue;
+        double its[2], mine[2];
+        bench t;
+        time_ways(its, b, yardstick);
+        time_ways(mine, b, s);
+        open_bench(&t, b, s);
+        printf("ratio %s %s to %s: forward %.2f, backward %.2f, both %.2f\n", t.node->op->name,
+               shape_text(&t, s->runs), b->ops[yardstick->id]->name, mine[0] / its[0],
+               mine[1] / its[1], (mine[0] + mine[1]) / (its[0] + its[1]));
+        fflush(stdout);
+        close_bench(&t);
+    }
 }
 
 /* ---- command line ----------------------------------------------------------------------- */
@@ -441,5 +333,7 @@ int main(int argc, char **argv) {
     const double copy = copy_rate(b);
     print_head(b, copy, markdown);
     print_rows(b, only, copy, markdown);
+    if (markdown) printf("\n");
+    print_ratios(b, only);
     return 0;
 }

@@ -20,12 +20,18 @@ struct arena {
     chunk *head;
 };
 
-static _Noreturn void out_of_memory(size_t bytes) {
+_Noreturn void out_of_memory(size_t bytes) {
     fprintf(stderr,
-            "mixgrid: out of memory: could not get %zu bytes; close other programs or make the "
-            "model, batch or pack smaller.\n",
+            "mixgrid: error: out of memory: could not get %zu bytes; close other programs or make "
+            "the model, batch or pack smaller.\n",
             bytes);
     exit(STATUS_ENVIRONMENT);
+}
+
+void *alloc_or_exit(size_t bytes) {
+    void *p = malloc(bytes);
+    if (!p) out_of_memory(bytes);
+    return p;
 }
 
 static size_t round_up(size_t bytes) { return (bytes + ALIGN - 1) / ALIGN * ALIGN; }

@@ -8,6 +8,10 @@
 #include <stdarg.h>
 #include <stddef.h>
 
+/* What happens then; and malloc for libraries that take one and free with free(). */
+_Noreturn void out_of_memory(size_t bytes);
+void *alloc_or_exit(size_t bytes);
+
 typedef struct arena arena;
 
 arena *arena_new(void);

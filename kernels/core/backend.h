@@ -64,6 +64,8 @@ struct backend {
     status (*sync)(error *e);
     /* What else of this machine it would use, as half a sentence; the slot may be NULL. */
     const char *(*note)(void);
+    /* Versions of the libraries it computes with, for provenance; the slot may be NULL. */
+    const char *(*libraries)(void);
 };
 enum { N_MARK = 2 };
 

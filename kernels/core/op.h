@@ -40,6 +40,7 @@ typedef struct op_case {
         bool shared, fixed;
     } in[MAX_IN];
     op_arg arg;
+    bool stepped; /* forward has steps here, so that its derivative is not what backward says */
 } op_case;
 
 typedef struct op {

@@ -54,20 +54,31 @@ enum gla_decay {
 enum { GLA_MAX_KEY = 1024 };
 enum { TAYLOR_MAX_DIM = 31 }; /* 1 + d + d^2 <= GLA_MAX_KEY */
 
-/* A state, a row of decays, one of sums, and what backward keeps per token and key channel. */
+/* Linear attention on a CPU: tokens of a chunk, whose pairs are taken directly; values of so few
+ * channels go token by token. Bits depend on both. */
+enum { GLA_CHUNK = 32, GLA_NARROW = 4 };
+
+/* Channels as kernels pad them: whole vectors of every build. */
+static inline long gla_padded(long n) { return (n + 15) / 16 * 16; }
+
+/* The state twice, 12 tiles of keys, 3 of values, scores twice, a transposed tile, some rows, and
+ * what backward keeps per token and key channel. */
 static inline size_t gla_work(int time, int key, int value) {
-    return (size_t)key * ((size_t)value + (size_t)time + 2) + (size_t)value;
+    const size_t k = (size_t)gla_padded(key), v = (size_t)gla_padded(value), c = GLA_CHUNK;
+    return 2 * k * v + 12 * c * k + 3 * c * v + 2 * c * (c + 16) + (k > v ? k : v) * (c + 16) +
+           (8 + 2) * k + ((size_t)time + c - 1) / c * c * k;
 }
 
-enum { DELTA_CHUNK = 32 }; /* tokens whose states are kept at once in backward of the delta rule */
+enum { DELTA_CHUNK = 16 };     /* tokens of the delta rule solved at once; bits depend on it */
 enum { DELTA_MAX_KEY = 1024 }; /* a GPU holds a column of the state in a warp's registers */
 
-/* The state, one at the start of each chunk, one per token of a chunk, and some rows of
- * values; forward needs less. */
+/* A state per chunk, the errors, and of one chunk: four tiles of rows of keys and of values, four
+ * of scores, decays and betas. Rows are whole vectors; forward needs less. */
 static inline size_t delta_work(int time, int key, int value) {
-    const size_t chunks = ((size_t)time + DELTA_CHUNK - 1) / DELTA_CHUNK;
-    return (size_t)key * (size_t)value * (1 + chunks + DELTA_CHUNK) +
-           (DELTA_CHUNK + 3) * (size_t)value;
+    const size_t chunks = (size_t)block_count(time, DELTA_CHUNK), n = DELTA_CHUNK;
+    const size_t keys = (size_t)attention_padded(key), values = (size_t)attention_padded(value);
+    return chunks * ((size_t)key * (size_t)value + n * values) + 4 * n * (keys + values) +
+           n * (5 * n + 2);
 }
 
 enum { SCAN_CHUNK = 32 }; /* tokens whose states are kept at once in backward of the scan */
@@ -81,11 +92,20 @@ static inline size_t scan_work(int time, int cols, int state) {
 /* Numerator, denominator, their derivatives, and two exponents, per channel. */
 static inline size_t wkv_work(int cols) { return 6 * (size_t)cols; }
 
-enum { RANKCONV_TILE = 32 }; /* tokens whose taps are made at once; bits depend on it */
+enum { RANKCONV_BAND = 48 }; /* tokens whose dtaps are held at once; bits depend on it */
 
-/* Taps of a tile, and their gradients. */
-static inline size_t rankconv_work(int cols, int width) {
-    return 2 * RANKCONV_TILE * (size_t)width * (size_t)cols;
+/* u thrice, by vectors of channels; dtaps and dz of a band; the last columns of a sequence thrice.
+ * Padded to vectors of any build. */
+static inline size_t rankconv_work(int time, int cols, int width, int rank) {
+    const size_t pad = 16, codes = ((size_t)rank + pad - 1) / pad * pad;
+    const size_t channels = ((size_t)cols + pad - 1) / pad * pad;
+    return 3 * (codes + 1) * (size_t)width * channels + RANKCONV_BAND * (4 * pad + codes) +
+           3 * ((size_t)time + pad) * pad;
+}
+
+/* Taps in another order, and their gradients. */
+static inline size_t mixconv_work(int heads, int width) {
+    return 2 * (size_t)width * (size_t)heads * (size_t)heads;
 }
 
 enum { MOST_EXPERTS = 256 };
@@ -93,4 +113,36 @@ enum { MOST_EXPERTS = 256 };
 /* Sorted places and where each expert begins, as ints; rows of x or dy by expert; h, da, db. */
 static inline size_t experts_work(int places, int experts, int cols, int inner) {
     return (size_t)experts + 1 + (size_t)places * (1 + (size_t)cols + 3 * (size_t)inner);
+}
+
+enum { FFT_LANES = 16 }; /* channels that are transformed at once; bits depend on it */
+
+/* The least 2, 3, 4 or 6 times a power of 4 that is not below `rows`. */
+static inline long fft_length(long rows) {
+    for (long power = 1;; power *= 4) {
+        if (2 * power >= rows) return 2 * power;
+        if (3 * power >= rows) return 3 * power;
+        if (4 * power >= rows) return 4 * power;
+        if (6 * power >= rows) return 6 * power;
+    }
+}
+
+/* Twiddles of a transform of that length. */
+static inline size_t fft_table(long length) { return 2 * (size_t)length; }
+
+/* Whether a CPU applies a filter by its transform: one per channel, and more products of the direct
+ * form than 9 N log2 N, where both took the same time (N from 96 to 2048, 1 to 4 sequences). */
+static inline int conv_transforms(int time, int width, int cols, int groups, int dilation) {
+    const long lags = width < time ? width : time, length = fft_length(time);
+    long log2_length = 0;
+    for (long n = length; n > 1; n /= 2) log2_length++;
+    return groups == cols && dilation == 1 &&
+           lags * (2L * time - lags + 1) / 2 > 9 * length * log2_length;
+}
+
+/* Four transforms of FFT_LANES channels, and twiddles. */
+static inline size_t conv_work(int time, int width, int cols, int groups, int dilation) {
+    if (!conv_transforms(time, width, cols, groups, dilation)) return 0;
+    const long length = fft_length(time);
+    return 4 * 2 * FFT_LANES * (size_t)length + fft_table(length);
 }

@@ -9,22 +9,19 @@
  *
  * dx is the same sum with time reversed: strides change sign. dw sums products of 4 rows at a time
  * in time order. Taps shared by a group are spread to one per channel in a buffer on the stack, at
- * most CHUNK channels at once. No transform methods: cost 2 width per element. */
-#include "cpu.h"
+ * most CHUNK channels at once. Cost 2 width per element.
+ *
+ * Where that is more than transforms cost (work.h), one filter per channel is applied by them: the
+ * transform of a filter is made once per call, that of dw is summed over the batch. Scratch stays
+ * in L2: 16 KiB per 32 rows. */
+#include "fft.h"
+#include "lags.h"
 
-enum { ROWS = 4, LAGS = 4, MAX_WIDTH = 64, CHUNK = 256, BAND = 4096 };
+enum { ROWS = 4, MAX_WIDTH = 64, CHUNK = 256, BAND = 4096 };
 
-/* Bodies that are compiled for each constant number of lags, inside one function per kind of tile:
- * inlined further, their many row pointers would not fit the registers. */
-#define INLINE static inline __attribute__((always_inline))
-#define APART  static __attribute__((noinline))
-#define WITH_LAGS(f, lags, ...)                                                                    \
-    switch (lags) {                                                                                \
-    case 1: f(__VA_ARGS__, 1); break;                                                              \
-    case 2: f(__VA_ARGS__, 2); break;                                                              \
-    case 3: f(__VA_ARGS__, 3); break;                                                              \
-    default: f(__VA_ARGS__, 4); break;                                                             \
-    }
+/* One function per kind of tile: inlined further, their many row pointers would not fit the
+ * registers. */
+#define APART static __attribute__((noinline))
 
 INLINE void tile_body(real *y, const real *x, long stride, const real *w, long w_stride,
                       const real *start, long n, const int lags) {
@@ -198,8 +195,76 @@ static void gather_taps(real *dw, const real *gathered, long c0, long n, int wid
         }
 }
 
-void K(conv_fwd)(real *y, const real *x, const real *w, const real *bias, int runs, int batch,
-                 int time, int cols, int width, int groups, int dilation) {
+/* dbias[c] += sum of dy[t,c] over the rows of one run. */
+static void add_bias(real *dbias, const real *dy, long rows, long cols) {
+    for (long t = 0; t < rows; t++, dy += cols) {
+        SIMD for (long c = 0; c < cols; c++) dbias[c] += dy[c];
+    }
+}
+
+/* ---- by transforms ---------------------------------------------------------------------- */
+
+/* work: four transforms, then twiddles. */
+typedef struct transforms {
+    fft f;
+    real *filter, *a, *b, *sum; /* [length, 2, FFT_LANES] */
+} transforms;
+
+static transforms transforms_start(real *work, int time) {
+    const long length = fft_length(time), size = length * FFT_ROW;
+    return (transforms){fft_start(work + 4 * size, length), work, work + size, work + 2 * size,
+                        work + 3 * size};
+}
+
+static void forward_by_fft(real *y, const real *x, const real *w, const real *bias, real *work,
+                           int runs, int batch, int time, int cols, int width) {
+    static const real zeros[FFT_LANES];
+    const transforms s = transforms_start(work, time);
+    const long lags = smaller(width, time);
+    for (long r = 0; r < runs; r++)
+        for (long c0 = 0; c0 < cols; c0 += FFT_LANES) {
+            const long n = smaller(FFT_LANES, cols - c0);
+            fft_forward(s.filter, &s.f, w + r * width * cols + c0, cols, lags, n);
+            for (long b = r * batch; b < (r + 1) * batch; b++) {
+                const long at = b * time * cols + c0;
+                fft_forward(s.a, &s.f, x + at, cols, time, n);
+                fft_convolve(s.a, s.filter, s.f.length);
+                fft_inverse(y + at, bias ? bias + r * cols + c0 : zeros, &s.f, s.a, cols, time, n);
+            }
+        }
+}
+
+/* dw is summed over the batch as a transform, and comes back once. */
+static void backward_by_fft(real *dx, real *dw, const real *dy, const real *x, const real *w,
+                            real *work, int runs, int batch, int time, int cols, int width) {
+    const transforms s = transforms_start(work, time);
+    const long lags = smaller(width, time);
+    for (long r = 0; r < runs; r++)
+        for (long c0 = 0; c0 < cols; c0 += FFT_LANES) {
+            const long n = smaller(FFT_LANES, cols - c0), taps = r * width * cols + c0;
+            if (dx) fft_forward(s.filter, &s.f, w + taps, cols, lags, n);
+            if (dw) memset(s.sum, 0, sizeof(real) * (size_t)(s.f.length * FFT_ROW));
+            for (long b = r * batch; b < (r + 1) * batch; b++) {
+                const long at = b * time * cols + c0;
+                fft_forward(s.a, &s.f, dy + at, cols, time, n);
+                if (dw) {
+                    fft_forward(s.b, &s.f, x + at, cols, time, n);
+                    fft_add_correlation(s.sum, s.a, s.b, s.f.length);
+                }
+                if (!dx) continue;
+                fft_correlate(s.a, s.filter, s.f.length);
+                fft_inverse(dx + at, NULL, &s.f, s.a, cols, time, n);
+            }
+            if (dw) fft_inverse(dw + taps, NULL, &s.f, s.sum, cols, lags, n);
+        }
+}
+
+void K(conv_fwd)(real *y, const real *x, const real *w, const real *bias, real *work, int runs,
+                 int batch, int time, int cols, int width, int groups, int dilation) {
+    if (conv_transforms(time, width, cols, groups, dilation)) {
+        forward_by_fft(y, x, w, bias, work, runs, batch, time, cols, width);
+        return;
+    }
     static const real zeros[CHUNK];
     real spread[MAX_WIDTH * CHUNK];
     const long share = cols / groups, stride = (long)dilation * cols;
@@ -221,15 +286,23 @@ void K(conv_fwd)(real *y, const real *x, const real *w, const real *bias, int ru
 }
 
 void K(conv_bwd)(real *dx, real *dw, real *dbias, const real *dy, const real *x, const real *w,
-                 int runs, int batch, int time, int cols, int width, int groups, int dilation) {
+                 real *work, int runs, int batch, int time, int cols, int width, int groups,
+                 int dilation) {
+    if (dbias)
+        for (long r = 0; r < runs; r++)
+            add_bias(dbias + r * cols, dy + r * batch * time * cols, (long)batch * time, cols);
+    if (!dx && !dw) return;
+    if (conv_transforms(time, width, cols, groups, dilation)) {
+        backward_by_fft(dx, dw, dy, x, w, work, runs, batch, time, cols, width);
+        return;
+    }
     real spread[MAX_WIDTH * CHUNK], gathered[MAX_WIDTH * CHUNK];
     const long share = cols / groups, stride = (long)dilation * cols;
     for (long r = 0; r < runs; r++)
         for (long c0 = 0; c0 < cols; c0 += CHUNK) {
             const long n = smaller(CHUNK, cols - c0);
-            const real *wr = w + r * width * groups;          /* [width, groups] */
-            real *dwr = dw ? dw + r * width * groups : NULL;  /* [width, groups] */
-            real *dbr = dbias ? dbias + r * cols + c0 : NULL; /* [n] of [cols] */
+            const real *wr = w + r * width * groups;         /* [width, groups] */
+            real *dwr = dw ? dw + r * width * groups : NULL; /* [width, groups] */
             if (share > 1) spread_taps(spread, wr, c0, n, width, groups, share);
             if (share > 1) memset(gathered, 0, sizeof(real) * (size_t)(width * n));
             const real *taps = share > 1 ? spread : wr + c0;
@@ -244,10 +317,6 @@ void K(conv_bwd)(real *dx, real *dw, real *dbias, const real *dy, const real *x,
                                n);
                     if (dw)
                         filter_taps(taps_g, tap_stride, dy + at, x + at, stride, rows, width, n);
-                }
-                for (long t = 0; dbias && t < time; t++) {
-                    const real *dyt = dy + (b * time + t) * cols + c0;
-                    SIMD for (long c = 0; c < n; c++) dbr[c] += dyt[c];
                 }
             }
             if (dw && share > 1) gather_taps(dwr, gathered, c0, n, width, groups, share);

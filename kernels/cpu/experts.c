@@ -59,9 +59,15 @@ static void add_scaled(real *to, const real *from, real scale, int n) {
     SIMD for (int i = 0; i < n; i++) to[i] += scale * from[i];
 }
 
+/* h = silu(a) b, in 8 bits per row where eps > 0. */
+static void activate(real *h, const real *a, const real *b, long rows, int inner, double eps) {
+    SIMD for (long i = 0; i < rows * inner; i++) h[i] = a[i] * real_sigmoid(a[i]) * b[i];
+    if (eps > 0) K(quant8_fwd)(h, h, rows, inner, eps);
+}
+
 void K(experts_fwd)(real *y, real *kept, const real *x, const real *weight, const int *choice,
                     const real *wg, const real *w1, const real *w2, real *work, int runs, int rows,
-                    int top, int experts, int cols, int inner) {
+                    int top, int experts, int cols, int inner, double eps) {
     const long places = (long)rows * top, weights = (long)experts * cols * inner;
     for (long r = 0; r < runs; r++) {
         const grouping g = group(work, choice + r * places, places, experts);
@@ -70,7 +76,7 @@ void K(experts_fwd)(real *y, real *kept, const real *x, const real *weight, cons
         gather(xs, x + r * rows * cols, &g, places, top, cols);
         multiply(a, xs, wg + r * weights, &g, experts, cols, inner, false, 0);
         multiply(b, xs, w1 + r * weights, &g, experts, cols, inner, false, 0);
-        SIMD for (long i = 0; i < places * inner; i++) h[i] = a[i] * real_sigmoid(a[i]) * b[i];
+        activate(h, a, b, places, inner, eps);
         multiply(xs, h, w2 + r * weights, &g, experts, inner, cols, false, 0);
         real *yr = y + r * rows * cols;
         memset(yr, 0, (size_t)rows * (size_t)cols * sizeof *yr);
@@ -80,15 +86,15 @@ void K(experts_fwd)(real *y, real *kept, const real *x, const real *weight, cons
     }
 }
 
-/* From dh = dy W2^T of one place: the gradient of its weight, h times the weight, and the gradients
- * of a and b in their place. */
+/* From h and dh = dy W2^T (in da) of one place: the gradient of its weight, h times the weight, and
+ * the gradients of a and b in their place. */
 static real activation_back(real *h, real *da, real *db, const real *a, const real *b, real weight,
                             int inner) {
     real dweight = 0;
     SIMD_SUM(dweight) for (int i = 0; i < inner; i++) {
         const real s = real_sigmoid(a[i]), act = a[i] * s, dh = da[i];
-        dweight += dh * act * b[i];
-        h[i] = weight * act * b[i];
+        dweight += dh * h[i];
+        h[i] *= weight;
         da[i] = weight * dh * b[i] * s * (1 + a[i] * (1 - s));
         db[i] = weight * dh * act;
     }
@@ -98,7 +104,7 @@ static real activation_back(real *h, real *da, real *db, const real *a, const re
 void K(experts_bwd)(real *dx, real *dweight, real *dwg, real *dw1, real *dw2, const real *dy,
                     const real *kept, const real *x, const real *weight, const int *choice,
                     const real *wg, const real *w1, const real *w2, real *work, int runs, int rows,
-                    int top, int experts, int cols, int inner) {
+                    int top, int experts, int cols, int inner, double eps) {
     const long places = (long)rows * top, weights = (long)experts * cols * inner;
     for (long r = 0; r < runs; r++) {
         const grouping g = group(work, choice + r * places, places, experts);
@@ -107,6 +113,7 @@ void K(experts_bwd)(real *dx, real *dweight, real *dwg, real *dw1, real *dw2, co
         const real *a = kept + r * 2 * places * inner, *b = a + places * inner;
         gather(rows_of, dy + r * rows * cols, &g, places, top, cols);
         multiply(da, rows_of, w2 + r * weights, &g, experts, cols, inner, true, 0);
+        activate(h, a, b, places, inner, eps);
         for (long p = 0; p < places; p++) {
             const long at = p * inner, place = r * places + g.order[p];
             const real d =

@@ -102,6 +102,15 @@ static const char *cuda_note(void) {
     return text;
 }
 
+static const char *cuda_libraries(void) {
+    static char text[96];
+    char blas_version_text[32];
+    blas_version(blas_version_text);
+    snprintf(text, sizeof text, "CUDA %d.%d, cuBLAS %s", CUDART_VERSION / 1000,
+             CUDART_VERSION % 1000 / 10, blas_version_text);
+    return text;
+}
+
 static cudaError_t open_device(int ordinal) {
     cudaError_t code =
         cudaInitDevice(ordinal, cudaDeviceScheduleBlockingSync, cudaInitDeviceFlagsAreValid);
@@ -386,4 +395,5 @@ const backend backend_cuda = {.name = "cuda",
                               .measure = cuda_measure,
                               .reserve = cuda_reserve,
                               .sync = cuda_sync,
-                              .note = cuda_note};
+                              .note = cuda_note,
+                              .libraries = cuda_libraries};

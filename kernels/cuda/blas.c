@@ -47,6 +47,19 @@ const char *blas_name(void) {
     return name;
 }
 
+void blas_version(char out[32]) {
+    const char *name;
+    void *library = load(&name);
+    __typeof__(cublasGetProperty) *property = NULL;
+    int part[3] = {0};
+    snprintf(out, 32, library ? "of unknown version" : "not found");
+    if (library) *(void **)&property = dlsym(library, "cublasGetProperty");
+    if (property && !property(MAJOR_VERSION, &part[0]) && !property(MINOR_VERSION, &part[1]) &&
+        !property(PATCH_LEVEL, &part[2]))
+        snprintf(out, 32, "%d.%d.%d", part[0], part[1], part[2]);
+    if (library) dlclose(library);
+}
+
 static status find_functions(const char *numerics_name, error *e) {
     const char *name;
     void *library = load(&name);

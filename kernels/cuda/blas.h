@@ -11,6 +11,8 @@
 status blas_open(numerics n, void *stream, error *e);
 /* How cuBLAS would be loaded: its file name, or NULL where there is none. Opens nothing. */
 const char *blas_name(void);
+/* "13.0.2", "of unknown version", or "not found". */
+void blas_version(char out[32]);
 /* Whether blas_product would take it: no empty side, operands with a row or a column of stride 1.
  */
 bool blas_fits(const product *p);

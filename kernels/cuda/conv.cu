@@ -443,14 +443,15 @@ struct BackwardUse {
 
 } // namespace
 
-void K(conv_fwd)(real *y, const real *x, const real *w, const real *bias, int runs, int batch,
-                 int time, int cols, int width, int groups, int dilation) {
+void K(conv_fwd)(real *y, const real *x, const real *w, const real *bias, real *, int runs,
+                 int batch, int time, int cols, int width, int groups, int dilation) {
     const conv_shape s = {runs, batch, time, cols, width, groups, dilation};
     with_kind(s, ForwardUse{y, x, w, bias, s});
 }
 
 void K(conv_bwd)(real *dx, real *dw, real *dbias, const real *dy, const real *x, const real *w,
-                 int runs, int batch, int time, int cols, int width, int groups, int dilation) {
+                 real *, int runs, int batch, int time, int cols, int width, int groups,
+                 int dilation) {
     const conv_shape s = {runs, batch, time, cols, width, groups, dilation};
     if (dx || dw || dbias) with_kind(s, BackwardUse{{dx, dw, dbias, dy}, x, w, s});
 }

@@ -8,9 +8,9 @@
  * choice. Weight gradients sum over the places of an expert, in order, a block per tile of an
  * expert's matrix. Every element is one chain of fused multiply-adds over its inner index, so
  * results do not depend on tiles or on other runs. Cost 6 K C N flops per token forward, 12
- * backward; 7 launches forward, 11 backward. Blocks of 256 threads compute 64 x 64, 4 x 4 each, in
- * steps of 16; one buffer of shared memory, the next step is in registers meanwhile. Plain float,
- * no tensor cores. */
+ * backward; 7 launches forward, 11 backward, 2 more where h is rounded. Blocks of 256 threads
+ * compute 64 x 64, 4 x 4 each, in steps of 16; one buffer of shared memory, the next step is in
+ * registers meanwhile. Plain float, no tensor cores. */
 #include "gemm.cuh"
 #include "sort.cuh"
 
@@ -229,7 +229,18 @@ __global__ void __launch_bounds__(THREADS)
     y[u] = ADD ? y[u] + sum : sum;
 }
 
-/* From dh (in da) of each place: h times the weight, da, db, and the gradient of the weight. */
+/* h = silu(a) b of every place, before it is rounded. */
+__global__ void __launch_bounds__(THREADS)
+    activate(float *h, const float *kept, long places, int inner) {
+    const long i = (long)blockIdx.x * THREADS + threadIdx.x, r = blockIdx.y, n = places * inner;
+    if (i >= n) return;
+    const float a = kept[2 * r * n + i], b = kept[(2 * r + 1) * n + i];
+    h[r * n + i] = b * (a / (1 + expf(-a)));
+}
+
+/* From dh (in da) of each place: h times the weight, da, db, and the gradient of the weight.
+ * ROUNDED: h is given, else it is made here. */
+template <bool ROUNDED>
 __global__ void __launch_bounds__(WARPS *WARP)
     activation_back(float *h, float *da, float *db, float *dweight, const float *kept,
                     const float *weight, Groups g, int inner) {
@@ -241,8 +252,8 @@ __global__ void __launch_bounds__(WARPS *WARP)
     float sum = 0;
     for (int i = threadIdx.x % WARP; i < inner; i += WARP) {
         const float s = 1 / (1 + expf(-a[i])), act = a[i] * s, dh = da[at + i];
-        sum = fmaf(dh * act, b[i], sum);
-        h[at + i] = w * act * b[i];
+        sum = ROUNDED ? fmaf(dh, h[at + i], sum) : fmaf(dh * act, b[i], sum);
+        h[at + i] = ROUNDED ? w * h[at + i] : w * act * b[i];
         da[at + i] = w * dh * b[i] * s * (1 + a[i] * (1 - s));
         db[at + i] = w * dh * act;
     }
@@ -281,11 +292,18 @@ void weights_launch(const Groups &g, const WeightsJob &j, int runs) {
                     (unsigned)runs);
     LAUNCH(multiply_weights, grid, dim3(THREADS), SHARED, g, j);
 }
+
+/* h [R, places, inner] in 8 bits per place. */
+void rounded_launch(float *h, const float *kept, int runs, long places, int inner, double eps) {
+    LAUNCH(activate, dim3(blocks_of(places * inner, THREADS), (unsigned)runs), dim3(THREADS), 0, h,
+           kept, places, inner);
+    K(quant8_fwd)(h, h, runs * places, inner, eps);
+}
 } // namespace
 
 void K(experts_fwd)(real *y, real *kept, const real *x, const real *weight, const int *choice,
                     const real *wg, const real *w1, const real *w2, real *work, int runs, int rows,
-                    int top, int experts, int cols, int inner) {
+                    int top, int experts, int cols, int inner, double eps) {
     (void)work;
     Scratch scratch;
     const Groups g = group(scratch, choice, runs, rows, top, experts);
@@ -308,8 +326,14 @@ void K(experts_fwd)(real *y, real *kept, const real *x, const real *weight, cons
                     false,
                     true,
                     false};
-    down.a.gate = kept;
-    down.a.vector = down.a.vector && is_vector(kept);
+    if (eps > 0) {
+        float *h = scratch.take<float>((size_t)(runs * g.places * inner));
+        rounded_launch(h, kept, runs, g.places, inner, eps);
+        down.a = lines_of(h, g.places * inner, inner, false);
+    } else {
+        down.a.gate = kept;
+        down.a.vector = down.a.vector && is_vector(kept);
+    }
     rows_launch(g, down, runs, false);
     LAUNCH((add_choices<false>), dim3(blocks_of(tokens * cols, THREADS)), dim3(THREADS), 0, y, part,
            weight, tokens, top, cols);
@@ -318,7 +342,7 @@ void K(experts_fwd)(real *y, real *kept, const real *x, const real *weight, cons
 void K(experts_bwd)(real *dx, real *dweight, real *dwg, real *dw1, real *dw2, const real *dy,
                     const real *kept, const real *x, const real *weight, const int *choice,
                     const real *wg, const real *w1, const real *w2, real *work, int runs, int rows,
-                    int top, int experts, int cols, int inner) {
+                    int top, int experts, int cols, int inner, double eps) {
     (void)work;
     if (!dx && !dweight && !dwg && !dw1 && !dw2) return;
     Scratch scratch;
@@ -330,8 +354,15 @@ void K(experts_bwd)(real *dx, real *dweight, real *dwg, real *dw1, real *dw2, co
     RowsJob back = {
         lines_of(dy, x_run, cols, true), w2, da, h_run, cols, inner, false, false, false};
     rows_launch(g, back, runs, true);
-    LAUNCH(activation_back, dim3(blocks_of(g.places, WARPS), (unsigned)runs), dim3(WARPS * WARP), 0,
-           h, da, db, dweight, kept, weight, g, inner);
+    const dim3 grid(blocks_of(g.places, WARPS), (unsigned)runs);
+    if (eps > 0) {
+        rounded_launch(h, kept, runs, g.places, inner, eps);
+        LAUNCH((activation_back<true>), grid, dim3(WARPS * WARP), 0, h, da, db, dweight, kept,
+               weight, g, inner);
+    } else {
+        LAUNCH((activation_back<false>), grid, dim3(WARPS * WARP), 0, h, da, db, dweight, kept,
+               weight, g, inner);
+    }
 
     const Lines x_rows = lines_of(x, x_run, cols, true),
                 da_rows = lines_of(da, h_run, inner, false),

@@ -128,13 +128,13 @@ mix_shape shape_of(int batch, int time, int heads, int dim, int width, int dilat
 }
 } // namespace
 
-void K(mixconv_fwd)(real *y, const real *x, const real *w, int runs, int batch, int time, int heads,
-                    int dim, int width, int dilation) {
+void K(mixconv_fwd)(real *y, const real *x, const real *w, real *, int runs, int batch, int time,
+                    int heads, int dim, int width, int dilation) {
     filter_launch<false>(y, x, w, runs, shape_of(batch, time, heads, dim, width, dilation));
 }
 
-void K(mixconv_bwd)(real *dx, real *dw, const real *dy, const real *x, const real *w, int runs,
-                    int batch, int time, int heads, int dim, int width, int dilation) {
+void K(mixconv_bwd)(real *dx, real *dw, const real *dy, const real *x, const real *w, real *,
+                    int runs, int batch, int time, int heads, int dim, int width, int dilation) {
     const mix_shape s = shape_of(batch, time, heads, dim, width, dilation);
     if (dx) filter_launch<true>(dx, dy, w, runs, s);
     if (!dw) return;

@@ -6,9 +6,15 @@
  * arg.dilation (0 means 1). W in 1..64, or any for groups = C: a long
  * filter, that may be computed by other nodes. Lags may reach beyond T.
  * dx[t] = sum_k w[k] dy[t + k dilation], dw[k,g] = sum over b, t and the channels of g of
- * dy[t] x[t - k dilation], dbias = sum over b, t of dy. Cost 2 W per element. */
+ * dy[t] x[t - k dilation], dbias = sum over b, t of dy. Cost 2 W per element.
+ * A CPU applies long filters by their transform (conv_transforms() in work.h): cost log2 T,
+ * rounding errors relative to the norm of a channel, and a NaN or infinity anywhere in a channel of
+ * a sequence reaches all of it. */
 #include "kernels/core/kernels.h"
 #include "kernels/core/op.h"
+#include "kernels/core/work.h"
+
+static int dilation(const node *n) { return n->arg.dilation ? n->arg.dilation : 1; }
 
 static const char *shape(node *n) {
     const tensor *x = n->in[0], *w = n->in[1];
@@ -21,21 +27,20 @@ static const char *shape(node *n) {
             "bias is not [runs, cols of x]");
     REQUIRE(n->arg.dilation >= 0, "dilation is negative");
     tensor_like(n->out, x);
+    n->work_n = conv_work(x->dim[2], w->dim[1], x->dim[3], w->dim[2], dilation(n));
     return NULL;
 }
 
-static int dilation(const node *n) { return n->arg.dilation ? n->arg.dilation : 1; }
-
 static void forward(const node *n, const kernels *k) {
     const tensor *x = n->in[0], *w = n->in[1];
-    k->conv_fwd(n->out->x, x->x, w->x, in_x(n, 2), x->dim[0], x->dim[1], x->dim[2], x->dim[3],
-                w->dim[1], w->dim[2], dilation(n));
+    k->conv_fwd(n->out->x, x->x, w->x, in_x(n, 2), n->work, x->dim[0], x->dim[1], x->dim[2],
+                x->dim[3], w->dim[1], w->dim[2], dilation(n));
 }
 
 static void backward(const node *n, const kernels *k) {
     const tensor *x = n->in[0], *w = n->in[1];
-    k->conv_bwd(x->g, w->g, in_g(n, 2), n->out->g, x->x, w->x, x->dim[0], x->dim[1], x->dim[2],
-                x->dim[3], w->dim[1], w->dim[2], dilation(n));
+    k->conv_bwd(x->g, w->g, in_g(n, 2), n->out->g, x->x, w->x, n->work, x->dim[0], x->dim[1],
+                x->dim[2], x->dim[3], w->dim[1], w->dim[2], dilation(n));
 }
 
 static double flops(const node *n) { return 2.0 * (double)n->in[0]->n * n->in[1]->dim[1]; }
@@ -66,6 +71,11 @@ static const op_case cases[] = {
     {.in = {{3, {5, 9, 3}}, {2, {20, 3}}, {1, {3}}}}, /* several sequences to a row of sums */
     {.in = {{3, {3, 20, 3}}, {2, {20, 3}}}, .arg = {.dilation = 3}},
     {.in = {{3, {2, 523, 2}}, {2, {523, 2}}}}, /* longer than a piece */
+    /* transforms of a CPU: 2, 3, 4 and 6 blocks, more channels than lanes, filters of any length */
+    {.in = {{3, {2, 128, 3}}, {2, {200, 3}}}},
+    {.in = {{3, {1, 190, 2}}, {2, {190, 2}}, {1, {2}}}},
+    {.in = {{3, {2, 256, 17}}, {2, {100, 17}}, {1, {17}}}},
+    {.in = {{3, {1, 300, 1}}, {2, {300, 1}}}},
 };
 
 const op K(op_conv) = {

@@ -7,44 +7,37 @@
  * transformers with the delta rule over sequence length" (no g); Yang et al. 2025, "Gated delta
  * networks". Cost 7 K V per head and token forward. */
 #include "kernels/core/kernels.h"
-#include "kernels/core/op.h"
 #include "kernels/core/work.h"
-
-static int heads_of(const node *n) { return n->arg.heads ? n->arg.heads : 1; }
-static int key_of(const node *n) { return tensor_last(n->in[0]) / heads_of(n); }
-static int value_of(const node *n) { return tensor_last(n->in[2]) / heads_of(n); }
+#include "keyed.h"
 
 static const char *shape(node *n) {
-    const tensor *q = n->in[0], *k = n->in[1], *v = n->in[2];
-    REQUIRE(q->rank == 4 && v->rank == 4, "q or v is not [runs, batch, time, channels]");
-    REQUIRE(k->n == q->n && tensor_last(k) == tensor_last(q), "q and k have different shapes");
-    for (int d = 0; d < 3; d++) REQUIRE(v->dim[d] == q->dim[d], "q and v differ in rows");
-    REQUIRE(tensor_last(q) % heads_of(n) == 0 && tensor_last(v) % heads_of(n) == 0,
-            "the channels of q or v do not divide into heads");
-    REQUIRE(key_of(n) <= DELTA_MAX_KEY, "a head has more than 1024 key channels");
+    const tensor *q = n->in[0];
+    const char *misfit = keyed_misfit(n);
+    if (misfit) return misfit;
+    REQUIRE(keyed_key(n) <= DELTA_MAX_KEY, "a head has more than 1024 key channels");
     for (int i = 3; i < n->n_in; i++)
-        REQUIRE(tensor_last(n->in[i]) == heads_of(n) &&
-                    n->in[i]->n / (size_t)heads_of(n) == q->n / (size_t)tensor_last(q),
+        REQUIRE(tensor_last(n->in[i]) == keyed_heads(n) &&
+                    n->in[i]->n / (size_t)keyed_heads(n) == q->n / (size_t)tensor_last(q),
                 "beta or g is not one number per head and token");
-    tensor_like(n->out, v);
-    n->work_n = delta_work(q->dim[2], key_of(n), value_of(n));
+    tensor_like(n->out, n->in[2]);
+    n->work_n = delta_work(q->dim[2], keyed_key(n), keyed_value(n));
     return NULL;
 }
 
 static void forward(const node *n, const kernels *k) {
     const int *dim = n->in[0]->dim;
     k->delta_fwd(n->out->x, n->in[0]->x, n->in[1]->x, n->in[2]->x, n->in[3]->x, in_x(n, 4), n->work,
-                 dim[0], dim[1], dim[2], heads_of(n), key_of(n), value_of(n));
+                 dim[0], dim[1], dim[2], keyed_heads(n), keyed_key(n), keyed_value(n));
 }
 
 static void backward(const node *n, const kernels *k) {
     const int *dim = n->in[0]->dim;
     k->delta_bwd(n->in[0]->g, n->in[1]->g, n->in[2]->g, n->in[3]->g, in_g(n, 4), n->out->g,
                  n->in[0]->x, n->in[1]->x, n->in[2]->x, n->in[3]->x, in_x(n, 4), n->work, dim[0],
-                 dim[1], dim[2], heads_of(n), key_of(n), value_of(n));
+                 dim[1], dim[2], keyed_heads(n), keyed_key(n), keyed_value(n));
 }
 
-static double flops(const node *n) { return 7.0 * (double)n->out->n * key_of(n); }
+static double flops(const node *n) { return 7.0 * (double)n->out->n * keyed_key(n); }
 
 #define ROWS(...)                                                                                  \
     {                                                                                              \
@@ -52,6 +45,8 @@ static double flops(const node *n) { return 7.0 * (double)n->out->n * key_of(n);
     }
 #define BETA(...)                                                                                  \
     { 3, {__VA_ARGS__}, .lo = .05, .hi = 1 }
+#define STRONG(...)                                                                                \
+    { 3, {__VA_ARGS__}, .lo = -30, .hi = -.01 }
 #define LOG_DECAY(...)                                                                             \
     { 3, {__VA_ARGS__}, .lo = -1, .hi = -.01 }
 static const op_case cases[] = {
@@ -66,6 +61,10 @@ static const op_case cases[] = {
     {.in = {ROWS(1, 3, 70), ROWS(1, 3, 70), ROWS(1, 3, 3), BETA(1, 3, 1)}},
     {.in = {ROWS(1, 3, 130), ROWS(1, 3, 130), ROWS(1, 3, 2), BETA(1, 3, 1), LOG_DECAY(1, 3, 1)}},
     {.in = {ROWS(1, 3, 2), ROWS(1, 3, 2), ROWS(1, 3, 260), BETA(1, 3, 1), LOG_DECAY(1, 3, 1)}},
+    {.in = {ROWS(1, 35, 6), ROWS(1, 35, 6), ROWS(1, 35, 10), BETA(1, 35, 2), STRONG(1, 35, 2)},
+     .arg = {.heads = 2}},
+    {.in = {ROWS(1, 34, 4), ROWS(1, 34, 4), ROWS(1, 34, 6), BETA(1, 34, 2), LOG_DECAY(1, 34, 2)},
+     .arg = {.heads = 2}},
     {.in = {ROWS(45, 2, 33), ROWS(45, 2, 33), ROWS(45, 2, 34), BETA(45, 2, 1)}},
 };
 

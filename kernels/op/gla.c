@@ -6,52 +6,46 @@
  * and state element. Sources: Katharopoulos et al. 2020; Sun et al. 2023 (RetNet); Peng et al. 2024
  * (RWKV-6); Yang et al. 2024 (gated linear attention). Cost 5 K V per head and token forward. */
 #include "kernels/core/kernels.h"
-#include "kernels/core/op.h"
 #include "kernels/core/work.h"
+#include "keyed.h"
 
-static int heads_of(const node *n) { return n->arg.heads ? n->arg.heads : 1; }
-static int key_of(const node *n) { return tensor_last(n->in[0]) / heads_of(n); }
-static int value_of(const node *n) { return tensor_last(n->in[2]) / heads_of(n); }
 static bool has_g(const node *n) { return n->arg.kind >= GLA_HEAD; }
 
 static const char *shape(node *n) {
-    const tensor *q = n->in[0], *k = n->in[1], *v = n->in[2];
-    REQUIRE(q->rank == 4 && v->rank == 4, "q or v is not [runs, batch, time, channels]");
-    REQUIRE(k->n == q->n && tensor_last(k) == tensor_last(q), "q and k have different shapes");
-    for (int d = 0; d < 3; d++) REQUIRE(v->dim[d] == q->dim[d], "q and v differ in rows");
-    REQUIRE(tensor_last(q) % heads_of(n) == 0 && tensor_last(v) % heads_of(n) == 0,
-            "the channels of q or v do not divide into heads");
-    REQUIRE(key_of(n) <= GLA_MAX_KEY, "a head has more than 1024 key channels");
+    const tensor *q = n->in[0];
+    const char *misfit = keyed_misfit(n);
+    if (misfit) return misfit;
+    REQUIRE(keyed_key(n) <= GLA_MAX_KEY, "a head has more than 1024 key channels");
     REQUIRE(n->arg.kind >= GLA_NONE && n->arg.kind <= GLA_CHANNEL, "no decay has this number");
     REQUIRE(n->n_in <= 3 + has_g(n) + (n->arg.kind == GLA_CHANNEL), "too many inputs");
     if (has_g(n)) {
-        const int own = n->arg.kind == GLA_HEAD ? heads_of(n) : tensor_last(q);
+        const int own = n->arg.kind == GLA_HEAD ? keyed_heads(n) : tensor_last(q);
         REQUIRE(n->n_in > 3 && tensor_last(n->in[3]) == own &&
                     n->in[3]->n / (size_t)own == q->n / (size_t)tensor_last(q),
                 "g has not one log decay per head, or per key channel");
     }
     REQUIRE(n->n_in < 5 || n->in[4]->n == (size_t)(q->dim[0] * tensor_last(q)),
             "u is not [runs, heads key]");
-    tensor_like(n->out, v);
-    n->work_n = gla_work(q->dim[2], key_of(n), value_of(n));
+    tensor_like(n->out, n->in[2]);
+    n->work_n = gla_work(q->dim[2], keyed_key(n), keyed_value(n));
     return NULL;
 }
 
 static void forward(const node *n, const kernels *k) {
     const int *dim = n->in[0]->dim;
     k->gla_fwd(n->out->x, n->in[0]->x, n->in[1]->x, n->in[2]->x, in_x(n, 3), in_x(n, 4), n->work,
-               dim[0], dim[1], dim[2], heads_of(n), key_of(n), value_of(n), n->arg.kind);
+               dim[0], dim[1], dim[2], keyed_heads(n), keyed_key(n), keyed_value(n), n->arg.kind);
 }
 
 static void backward(const node *n, const kernels *k) {
     const int *dim = n->in[0]->dim;
     k->gla_bwd(n->in[0]->g, n->in[1]->g, n->in[2]->g, in_g(n, 3), in_g(n, 4), n->out->g,
                n->in[0]->x, n->in[1]->x, n->in[2]->x, in_x(n, 3), in_x(n, 4), n->work, dim[0],
-               dim[1], dim[2], heads_of(n), key_of(n), value_of(n), n->arg.kind);
+               dim[1], dim[2], keyed_heads(n), keyed_key(n), keyed_value(n), n->arg.kind);
 }
 
 static double flops(const node *n) {
-    return 5.0 * (double)n->out->n * key_of(n); /* decay, outer product, read-out */
+    return 5.0 * (double)n->out->n * keyed_key(n); /* decay, outer product, read-out */
 }
 
 #define Q(...)                                                                                     \

@@ -4,6 +4,7 @@
  * Inputs: x [R,B,T,H D], w [R,W,H,H]. .dilation (0: 1). Cost 2 W H per element. */
 #include "kernels/core/kernels.h"
 #include "kernels/core/op.h"
+#include "kernels/core/work.h"
 
 static int dilation_of(const node *n) { return n->arg.dilation ? n->arg.dilation : 1; }
 
@@ -15,19 +16,20 @@ static const char *shape(node *n) {
     REQUIRE(x->dim[3] % w->dim[2] == 0, "the channels of x do not divide into heads");
     REQUIRE(dilation_of(n) > 0, "dilation is negative");
     tensor_like(n->out, x);
+    n->work_n = mixconv_work(w->dim[2], w->dim[1]);
     return NULL;
 }
 
 static void forward(const node *n, const kernels *k) {
     const int *dim = n->in[0]->dim, *w = n->in[1]->dim;
-    k->mixconv_fwd(n->out->x, n->in[0]->x, n->in[1]->x, dim[0], dim[1], dim[2], w[2], dim[3] / w[2],
-                   w[1], dilation_of(n));
+    k->mixconv_fwd(n->out->x, n->in[0]->x, n->in[1]->x, n->work, dim[0], dim[1], dim[2], w[2],
+                   dim[3] / w[2], w[1], dilation_of(n));
 }
 
 static void backward(const node *n, const kernels *k) {
     const int *dim = n->in[0]->dim, *w = n->in[1]->dim;
-    k->mixconv_bwd(n->in[0]->g, n->in[1]->g, n->out->g, n->in[0]->x, n->in[1]->x, dim[0], dim[1],
-                   dim[2], w[2], dim[3] / w[2], w[1], dilation_of(n));
+    k->mixconv_bwd(n->in[0]->g, n->in[1]->g, n->out->g, n->in[0]->x, n->in[1]->x, n->work, dim[0],
+                   dim[1], dim[2], w[2], dim[3] / w[2], w[1], dilation_of(n));
 }
 
 static double flops(const node *n) {

@@ -22,7 +22,7 @@ static const char *shape(node *n) {
             "u is not [runs, rank, width, channels]");
     REQUIRE(dilation_of(n) > 0, "dilation is negative");
     tensor_like(n->out, x);
-    n->work_n = rankconv_work(x->dim[3], w->dim[1]);
+    n->work_n = rankconv_work(x->dim[2], x->dim[3], w->dim[1], tensor_last(z));
     return NULL;
 }
 

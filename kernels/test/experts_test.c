@@ -94,7 +94,7 @@ static void test_experts_are_their_formula(void **state) {
     fill(x, R * N * C, 1), fill(weight, R * N * K, 2), fill(wg, R * E * C * H, 3);
     fill(w1, R * E * C * H, 4), fill(w2, R * E * C * H, 5);
     for (int i = 0; i < R * N * K; i++) choice[i] = i * i % 5 % E;
-    build()->experts_fwd(y, kept, x, weight, choice, wg, w1, w2, work, R, N, K, E, C, H);
+    build()->experts_fwd(y, kept, x, weight, choice, wg, w1, w2, work, R, N, K, E, C, H, 0);
     for (int i = 0; i < R * N; i++)
         for (int c = 0; c < C; c++) {
             double want = 0;

@@ -202,8 +202,9 @@ static void check_surrogate(subject *s) {
 static void check_gradient(subject *s) {
     const double budget = 1e8; /* operations per input */
     const op_data *d = s->data;
-    if (s->exact->ops[s->id]->flags & OP_UPDATE) return;
-    if (s->exact->ops[s->id]->flags & OP_SURROGATE) {
+    const op *o = s->exact->ops[s->id];
+    if (o->flags & OP_UPDATE || o->cases[s->case_no].stepped) return;
+    if (o->flags & OP_SURROGATE) {
         check_surrogate(s);
         return;
     }

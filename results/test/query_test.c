@@ -279,8 +279,8 @@ static void test_provenance(void **state) {
     arena *a = arena_new();
     setenv("OMP_NUM_THREADS", "3", 1);
     setenv("SECRET_TOKEN", "do not tell", 1);
-    const char *once = provenance_json(a, "cpu-v3", "avx2", NULL);
-    assert_string_equal(once, provenance_json(a, "cpu-v3", "avx2", NULL));
+    const char *once = provenance_json(a, "cpu-v3", "avx2", NULL, NULL);
+    assert_string_equal(once, provenance_json(a, "cpu-v3", "avx2", NULL, NULL));
     assert_null(strstr(once, "do not tell"));
     json_t *object = json_loads(once, 0, NULL);
     assert_non_null(object);
@@ -289,6 +289,16 @@ static void test_provenance(void **state) {
     json_t *kept = json_object_get(object, "environment");
     assert_string_equal(json_string_value(json_object_get(kept, "OMP_NUM_THREADS")), "3");
     assert_true(json_is_boolean(json_object_get(object, "dirty")));
+    static const char *const key[] = {"commit",    "compiler", "flags",      "sqlite", "cpu",
+                                      "libc",      "kernel",   "host",       "locale", "processors",
+                                      "libraries", "device",   "diff_bytes", "diff"};
+    for (size_t i = 0; i < sizeof key / sizeof *key; i++)
+        if (!json_object_get(object, key[i])) fail_msg("no %s", key[i]);
+    /* a dirty binary says how it differs, a clean one that it does not */
+    const bool dirty = json_is_true(json_object_get(object, "dirty"));
+    const char *diff = json_string_value(json_object_get(object, "diff"));
+    assert_true(dirty == (json_integer_value(json_object_get(object, "diff_bytes")) > 0));
+    assert_true(dirty == (diff && !strncmp(diff, "diff --git ", 11)));
     json_decref(object);
     arena_free(a);
 }

@@ -3,14 +3,18 @@ import math
 
 import torch
 
-from parts import convolve, join, rms, rope, silu, split, unit
-from weights import gain, linear
+from conv import below, filtered
+from layers import canon, linear
+from parts import join, rms, rope, split, unit
+from weights import gain
 
 
 def attend(w, option, q, k, v, norm):
     """q, k, v [B, T, C] -> [B, T, C]. norm: none, rms, or l2 (a learned temperature per head)."""
     heads, window, position = option("heads", 1), option("window", 0), option("position", "none")
-    q, k, v = split(q, heads), split(k, heads), split(v, heads)
+    shared = heads // (option("kv_heads", 0) or heads)
+    q, k, v = canon(w, "b", "canon_q", q), canon(w, "b", "canon_k", k), canon(w, "b", "canon_v", v)
+    q, k, v = split(q, heads), split(k, heads // shared), split(v, heads // shared)
     dim = q.shape[-1]
     scale = torch.full((heads,), 1 / math.sqrt(dim), dtype=q.dtype)
     if norm == "rms":
@@ -19,6 +23,7 @@ def attend(w, option, q, k, v, norm):
         q, k, scale = unit(q), unit(k), w("temperature", heads, mean=3)
     if position == "rope":
         q, k = rope(q), rope(k)
+    k, v = k.repeat_interleave(shared, 2), v.repeat_interleave(shared, 2)
     rows = []
     for t in range(q.shape[1]):
         first = max(0, t - window + 1) if window else 0
@@ -34,37 +39,26 @@ def attend(w, option, q, k, v, norm):
 
 def attention(w, option, x, layer):
     cols, bias = x.shape[-1], option("bias", False)
-    q, k, v = (linear(w, name, x, cols, bias) for name in ("wq", "wk", "wv"))
+    kept = cols // option("heads", 1) * (option("kv_heads", 0) or option("heads", 1))
+    q = linear(w, "wq", x, cols, bias)
+    k, v = (linear(w, name, x, kept, bias) for name in ("wk", "wv"))
     o = attend(w, option, q, k, v, option("qk_norm", "none"))
     return linear(w, "wo", o, cols, bias)
 
 
-def filtered(w, option, name, x, groups):
-    """The `conv:` block of settings on a stream; groups: filters when the kind is scalar."""
-    cols = x.shape[-1]
-    if option("conv.kind", "scalar") == "depthwise":
-        groups = cols
-    taps = w(name, option("conv.width", 3), groups)
-    y = convolve(x, taps.repeat_interleave(cols // groups, 1), option("conv.dilation", 1))
-    if option("conv.bias", False):
-        y = y + w(name + ".bias", cols)
-    if option("conv.activation", "none") == "silu":
-        y = silu(y)
-    return x + y if option("conv.residual", False) else y
-
-
 def cat(w, option, x, layer):
     norm, place = option("qk_norm", "none"), option("conv.place", "post")
+    conv_option = below(option, "conv.")
     stream = {}
     for name in "qkv":
         y, convolved = x, name in option("conv.on", "[q,k,v]")
         if convolved and place == "pre":
-            y = filtered(w, option, "conv_" + name, y, 1)
+            y = filtered(w, conv_option, "conv_" + name, y, 1)
         if norm == "pre" and name != "v":
             y = unit(y)
         y = linear(w, "w" + name, y, x.shape[-1])
         if convolved and place == "post":
-            y = filtered(w, option, "conv_" + name, y, option("heads", 1))
+            y = filtered(w, conv_option, "conv_" + name, y, option("heads", 1))
         stream[name] = y
     o = attend(w, option, *stream.values(), "l2" if norm == "post" else "none")
     return linear(w, "wo", o, x.shape[-1])

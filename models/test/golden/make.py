@@ -47,14 +47,14 @@ def write_safetensors(path, arrays):
 def in_yaml(value):
     if isinstance(value, bool):
         return str(value).lower()
-    return f"[{','.join(value)}]" if isinstance(value, list) else str(value)
+    return f"[{','.join(map(str, value))}]" if isinstance(value, list) else str(value)
 
 
 def make(folder, case, time, settings):
     w = Weights(case)
     ids = torch.tensor(w.draw.randint(0, VOCAB, (BATCH, time)))
     z = logits(w, lambda key, start: settings.get(key, start), ids, VOCAB)
-    loss(z, ids).backward()
+    (loss(z, ids) + w.charged).backward()
 
     folder.mkdir(parents=True, exist_ok=True)
     lines = [f"model.{key}={in_yaml(value)}\n" for key, value in settings.items()]
@@ -62,7 +62,8 @@ def make(folder, case, time, settings):
     write_safetensors(folder / "weights.safetensors",
                       {name: x.detach().numpy().astype("f4") for name, x in w.table.items()})
     write_safetensors(folder / "grads.safetensors",
-                      {name: x.grad.numpy() for name, x in w.table.items()})
+                      {name: x.grad.numpy() if x.grad is not None else numpy.zeros(x.shape)
+                       for name, x in w.table.items()})
     numpy.save(folder / "tokens.npy", ids.numpy().astype("i4"))
     numpy.save(folder / "logits.npy", z.detach().numpy())
 

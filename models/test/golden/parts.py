@@ -58,11 +58,3 @@ def convolve(x, taps, dilation=1):
         lags = range(min(len(taps), t // dilation + 1))
         rows.append(sum(taps[k] * x[:, t - k * dilation] for k in lags))
     return torch.stack(rows, 1)
-
-
-def short(w, name, x, width, bias=False):
-    """silu of a convolution per channel; nothing at all without taps."""
-    if not width:
-        return x
-    y = convolve(x, w(name, width, x.shape[-1]))
-    return silu(y + w(name + ".bias", x.shape[-1]) if bias else y)

@@ -1,10 +1,10 @@
 """rwkv.py - time and channel mixing of RWKV-4 and RWKV-6, from their papers' recurrences."""
 import torch
 
+from layers import canon, linear
 from parts import centred, join, previous, silu, split
 from state import outer, read
-from weights import gain, linear
-
+from weights import gain
 
 # Of the group norm of RWKV-6, for heads of any size: the authors' 1e-5 times 8^2.
 GROUP_EPS = 64e-5
@@ -58,8 +58,9 @@ def rwkv6(w, option, x, layer):
 
 def channel_mix(w, option, x):
     cols = x.shape[-1]
-    k = torch.relu(linear(w, "wk", blend(w, "mu_k", x), option("ffn_inner", 0) or 4 * cols))
-    r = torch.sigmoid(linear(w, "wr", blend(w, "mu_r", x), cols))
+    k = linear(w, "wk", blend(w, "mu_k", x), option("ffn_inner", 0) or 4 * cols)
+    k = torch.relu(canon(w, "d", "canon_up", k))
+    r = torch.sigmoid(canon(w, "d", "canon_gate", linear(w, "wr", blend(w, "mu_r", x), cols)))
     return r * linear(w, "wv", k * k, cols)
 
 

@@ -4,13 +4,16 @@ import math
 import torch
 
 import attention
+import blends
 import filters
 import rwkv
 import state
-from parts import centred, rms, silu
-from weights import gain, linear
+from feed_forward import FFNS
+from layers import canon
+from parts import centred, rms
+from weights import Part, gain
 
-MIXERS = {**attention.MIXERS, **state.MIXERS, **rwkv.MIXERS, **filters.MIXERS}
+MIXERS = {**attention.MIXERS, **blends.MIXERS, **state.MIXERS, **rwkv.MIXERS, **filters.MIXERS}
 
 
 def normalised(w, option, name, x):
@@ -18,22 +21,6 @@ def normalised(w, option, name, x):
     if option("norm", "rmsnorm") == "rmsnorm":
         return rms(x, gain(w, name, cols))
     return centred(x, gain(w, name, cols), w(name + ".bias", cols))
-
-
-def gelu(x):
-    return x * (1 + torch.erf(x / math.sqrt(2))) / 2
-
-
-def feed_forward(w, option, kind, x):
-    cols, bias = x.shape[-1], option("bias", False)
-    if kind == "rwkv":
-        return rwkv.channel_mix(w, option, x)
-    if kind == "gelu":
-        h = gelu(linear(w, "w1", x, option("ffn_inner", 0) or 4 * cols, bias))
-    else:
-        inner = option("ffn_inner", 0) or (8 * cols // 3 + 15) // 16 * 16
-        h = silu(linear(w, "wg", x, inner, bias)) * linear(w, "w1", x, inner, bias)
-    return linear(w, "w2", h, cols, bias)
 
 
 def positions(w, option, time, cols):
@@ -59,13 +46,14 @@ def logits(w, option, ids, vocab):
     for layer in range(option("layers", 1)):
         name = pattern[layer % len(pattern)]
         h = normalised(w, option, f"layer.{layer}.mixer.norm", x)
-        here = w.below(f"layer.{layer}.mixer")
+        here = Part(w, f"layer.{layer}.mixer", option, h)
         x = x + MIXERS[name](here, lambda key, start: option(f"{key}@{name}", option(key, start)),
-                             h, layer)
+                             canon(here, "a", "canon", h), layer)
         kind = option("ffn", "none")
         if kind != "none":
             h = normalised(w, option, f"layer.{layer}.ffn.norm", x)
-            x = x + feed_forward(w.below(f"layer.{layer}.ffn"), option, kind, h)
+            here = Part(w, f"layer.{layer}.ffn", option, h)
+            x = x + FFNS[kind](here, option, canon(here, "c", "canon", h))
     x = normalised(w, option, "head.norm", x)
     head = table if option("tie_head", True) else w("head", vocab, cols, std=0.5)
     return x @ head.T

@@ -6,8 +6,10 @@ import math
 
 import torch
 
-from parts import join, rms, rope, short, silu, softplus, split, unit
-from weights import gain, linear
+from conv import short
+from layers import canon, linear
+from parts import join, rms, rope, silu, softplus, split, unit
+from weights import gain
 
 
 def read(state, q):
@@ -24,23 +26,62 @@ def gated(w, x, o):
     return linear(w, "wo", silu(linear(w, "wg", x, o.shape[-1])) * o, x.shape[-1])
 
 
-def linear_attention(w, option, x, layer):
-    heads, cols = option("heads", 1), x.shape[-1]
-    q, k, v = (split(linear(w, name, x, cols), heads) for name in ("wq", "wk", "wv"))
-    q, k = torch.nn.functional.elu(q) + 1, torch.nn.functional.elu(k) + 1
+def weighted(q, k, v):
+    """Values averaged with weights q . k >= 0, as running sums: q, k [B, T, H, F], v [B, T, H, D].
+
+    The denominators have 1e-6 added (models/linear_attention.h)."""
     state, total, rows = 0, 0, []
-    for t in range(x.shape[1]):
+    for t in range(q.shape[1]):
         state = state + outer(k[:, t], v[:, t])
         total = total + k[:, t]
         weight = (q[:, t] * total).sum(-1, keepdim=True)
         rows.append(read(state, q[:, t]) / (weight + 1e-6))
-    return linear(w, "wo", join(torch.stack(rows, 1)), cols)
+    return join(torch.stack(rows, 1))
+
+
+def linear_attention(w, option, x, layer):
+    heads, cols = option("heads", 1), x.shape[-1]
+    q, k, v = (split(canon(w, "b", "canon_" + name, linear(w, "w" + name, x, cols)), heads)
+               for name in "qkv")
+    q, k = torch.nn.functional.elu(q) + 1, torch.nn.functional.elu(k) + 1
+    return linear(w, "wo", weighted(q, k, v), cols)
+
+
+def based(w, option, x, layer):
+    heads, cols, dim = option("heads", 1), x.shape[-1], option("feature_dim", 16)
+
+    def taylor(u):
+        u = u / dim ** 0.25
+        squares = torch.einsum("bthi,bthj->bthij", u, u).flatten(-2) / math.sqrt(2)
+        return torch.cat([torch.ones_like(u[..., :1]), u, squares], -1)
+
+    q, k = (taylor(split(linear(w, name, x, heads * dim), heads)) for name in ("wq", "wk"))
+    v = split(linear(w, "wv", x, cols), heads)
+    return linear(w, "wo", weighted(q, k, v), cols)
+
+
+def performer(w, option, x, layer):
+    heads, cols, eps = option("heads", 1), x.shape[-1], option("eps", 1e-6)
+    dim = cols // heads
+    features = option("features", 0) or round(max(dim * math.log(dim), 1))
+    directions = w("directions", features, dim, std=1).detach()  # not trained: the gradient is 0
+
+    def phi(y):
+        u = y / dim ** 0.25
+        size = (u * u).sum(-1, keepdim=True) / 2
+        return (torch.exp(u @ directions.T - size) + eps) / math.sqrt(features)
+
+    q, k, v = (split(linear(w, name, x, cols), heads) for name in ("wq", "wk", "wv"))
+    return linear(w, "wo", weighted(phi(q), phi(k), v), cols)
 
 
 def retnet(w, option, x, layer):
     heads, cols = option("heads", 1), x.shape[-1]
-    q, k = (rope(split(linear(w, name, x, cols), heads)) for name in ("wq", "wk"))
-    v = split(linear(w, "wv", x, cols * option("expand", 2)), heads)
+    q, k = (linear(w, name, x, cols) for name in ("wq", "wk"))
+    v = linear(w, "wv", x, cols * option("expand", 2))
+    q, k, v = (canon(w, "b", name, y) for name, y in
+               (("canon_q", q), ("canon_k", k), ("canon_v", v)))
+    q, k, v = rope(split(q, heads)), rope(split(k, heads)), split(v, heads)
     k = k / math.sqrt(cols // heads)
     gamma = 1 - 2.0 ** (-5 - torch.arange(heads, dtype=x.dtype))
     state, rows = 0, []
@@ -56,7 +97,7 @@ def mamba(w, option, x, layer):
     rank = option("dt_rank", 0) or math.ceil(cols / 16)
     width = option("conv_width", 4)
     u, z = linear(w, "wx", x, inner), linear(w, "wz", x, inner)
-    u = short(w, "conv", u, width, bias=True) if width else silu(u)
+    u = short(w, option, "conv", u, bias=True) if width else silu(u)
     dt = linear(w, "wdt", linear(w, "wr", u, rank), inner) + w("dt_bias", inner)
     dt = softplus(dt)
     b, c = linear(w, "wb", u, n), linear(w, "wc", u, n)
@@ -76,7 +117,7 @@ def mamba2(w, option, x, layer):
 
     def stream(weight, name, size):
         y = linear(w, weight, x, size)
-        return short(w, name, y, width, bias=True) if width else silu(y)
+        return short(w, option, name, y, bias=True) if width else silu(y)
 
     z = linear(w, "wz", x, inner)
     u = split(stream("wx", "conv_x", inner), heads)
@@ -94,9 +135,13 @@ def mamba2(w, option, x, layer):
 
 def delta_rule(w, option, x, log_fade):
     """log_fade [B, T, H] or None. Before a token is written, the state forgets."""
-    heads, width, cols = option("heads", 1), option("conv_width", 4), x.shape[-1]
-    q, k, v = (split(short(w, "conv_" + name, linear(w, "w" + name, x, cols), width), heads)
-               for name in "qkv")
+    heads, cols = option("heads", 1), x.shape[-1]
+
+    def stream(name):
+        y = canon(w, "b", "canon_" + name, linear(w, "w" + name, x, cols))
+        return split(short(w, option, "conv_" + name, y), heads)
+
+    q, k, v = stream("q"), stream("k"), stream("v")
     q, k = unit(q) / math.sqrt(cols // heads), unit(k)
     beta = torch.sigmoid(linear(w, "wbeta", x, heads))
     state = torch.zeros(len(x), heads, cols // heads, cols // heads, dtype=x.dtype)
@@ -120,5 +165,6 @@ def gated_deltanet(w, option, x, layer):
     return delta_rule(w, option, x, -torch.exp(w("a_log", heads, std=0.5)) * step)
 
 
-MIXERS = {"linear": linear_attention, "retnet": retnet, "mamba": mamba, "mamba2": mamba2,
+MIXERS = {"linear": linear_attention, "based": based, "performer": performer, "retnet": retnet,
+          "mamba": mamba, "mamba2": mamba2,
           "deltanet": deltanet, "gated_deltanet": gated_deltanet}

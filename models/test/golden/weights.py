@@ -15,6 +15,7 @@ class Weights:
     def __init__(self, case):
         self.draw = numpy.random.RandomState(zlib.crc32(case.encode()))
         self.table = {}
+        self.charged = 0  # what the probe's loss has besides the cross-entropy
 
     def __call__(self, name, *shape, mean=0.0, std=None):
         """The parameter `name`, N(mean, std); std: 1 / sqrt(inputs), or .3 for vectors."""
@@ -26,12 +27,22 @@ class Weights:
         assert self.table[name].shape == shape, name
         return self.table[name]
 
-    def below(self, prefix):
-        """The same parameters, seen from a layer or a part of one."""
-        return lambda name, *shape, **start: self(f"{prefix}.{name}", *shape, **start)
+
+class Part:
+    """What a mixer or ffn sees: its parameters, the shared settings, and its normed input."""
+
+    def __init__(self, weights, prefix, option, given):
+        self.weights, self.prefix, self.option, self.given = weights, prefix, option, given
+
+    def __call__(self, name, *shape, **start):
+        return self.weights(f"{self.prefix}.{name}", *shape, **start)
+
+    def charge(self, loss):
+        self.weights.charged = self.weights.charged + loss
 
 
-def linear(w, name, x, cols, bias=False):
+def affine(w, name, x, cols, bias=False):
+    """x W, or x W + b, and nothing else, whatever the settings say of linear layers."""
     y = x @ w(name, x.shape[-1], cols)
     return y + w(name + ".bias", cols) if bias else y
 

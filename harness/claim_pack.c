@@ -1,0 +1,53 @@
+/* claim_pack.c - see claim_pack.h. */
+#include "claim_pack.h"
+
+#include "results/claim.h"
+
+static void add(pack *to, const pack *from, int i) {
+    to->cell[to->n] = from->cell[i];
+    to->attempt[to->n++] = from->attempt[i];
+}
+
+static pack room_for(arena *a, int n) {
+    return (pack){.cell = ARENA_NEW(a, const grid_cell *, n), .attempt = ARENA_NEW(a, long, n)};
+}
+
+/* Preempted and running: by a scheduler that was stopped or killed, as its claim is gone. */
+static bool is_over(run_state s) {
+    return s != RUN_PENDING && s != RUN_RUNNING && s != RUN_PREEMPTED && s != RUN_CANCELLED;
+}
+
+status claim_pack_take(pack *p, pack *busy, pack *ended, arena *a, const claim_folder *f,
+                       error *e) {
+    pack ours = room_for(a, p->n);
+    *busy = room_for(a, p->n);
+    *ended = room_for(a, p->n);
+    for (int i = 0; i < p->n && !e->code; i++) {
+        const char *id = p->cell[i]->config->id;
+        store_run now;
+        if (!claim_take(f->claims, id)) {
+            add(busy, p, i);
+            continue;
+        }
+        /* Only now, as the journal may have grown until the claim was granted. */
+        if (store_import(f->store, f->journals, id, e) || store_run_get(f->store, id, &now, e))
+            break;
+        if (now.attempts < p->attempt[i]) {
+            add(&ours, p, i);
+        } else if (is_over(now.state)) {
+            add(ended, p, i);
+            claim_release(f->claims, id);
+        } else {
+            add(&ours, p, i);
+            ours.attempt[ours.n - 1] = now.attempts + 1;
+        }
+    }
+    p->n = ours.n;
+    p->cell = ours.cell;
+    p->attempt = ours.attempt;
+    return e->code;
+}
+
+void claim_pack_release(const pack *p, const claim_folder *f) {
+    for (int i = 0; i < p->n; i++) claim_release(f->claims, p->cell[i]->config->id);
+}

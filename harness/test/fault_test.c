@@ -1,0 +1,184 @@
+/* fault_test.c - every allocation and every call of the system fails once in a small sweep.
+ *
+ * After each fault: the program ends in time and by itself; if it says that all is done, all is
+ * right; if not, it said something, and the same command without a fault leaves the results of an
+ * undisturbed sweep. Interrupted calls and short writes must go unnoticed.
+ *
+ * A run of the test tries SAMPLE calls of each kind, evenly spread; MIXGRID_FAULT_ALL=1 tries all.
+ * With MIXGRID_FAULT_TABLE=FILE a row for each kind is appended to that file. */
+#define MIXGRID_BINARY "mixgrid_fault"
+#include "fault_plan.h"
+#include "train_fixture.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdint.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+enum { SAMPLE = 8, PATIENCE_S = 60 };
+
+static const char grid_text[] = "experiment: faults\n"
+                                "defaults:\n"
+                                "  task: {name: mqar, length: 8, vocab: 64, pairs: 2}\n"
+                                "  model: {d_model: 8, mixer: cat}\n"
+                                "  train: {steps: 4, batch: 2, log_every: 2, eval_every: 2,\n"
+                                "          checkpoint_s: 0}\n"
+                                "  eval: {examples: 4, lengths: [16]}\n"
+                                "seeds: 2\n";
+
+typedef struct fault {
+    const char *name;
+    fault_kind kind;
+    int error;
+    bool sticky;
+    bool unnoticed; /* must change nothing at all */
+} fault;
+
+static const fault faults[] = {
+    {"allocation fails", FAULT_ALLOC, ENOMEM, false, false},
+    {"open: EMFILE", FAULT_OPEN, EMFILE, false, false},
+    {"open: EACCES, from then on", FAULT_OPEN, EACCES, true, false},
+    {"read: EIO", FAULT_READ, EIO, false, false},
+    {"read: EINTR", FAULT_READ, EINTR, false, true},
+    {"write: EIO", FAULT_WRITE, EIO, false, false},
+    {"write: ENOSPC", FAULT_WRITE, ENOSPC, false, false},
+    {"write: ENOSPC, from then on", FAULT_WRITE, ENOSPC, true, false},
+    {"write: EINTR", FAULT_WRITE, EINTR, false, true},
+    {"write: half of it", FAULT_WRITE, 0, false, true},
+    {"sync: EIO", FAULT_SYNC, EIO, false, false},
+    {"sync: EIO, from then on", FAULT_SYNC, EIO, true, false},
+    {"rename: EIO", FAULT_RENAME, EIO, false, false},
+    {"truncate: EIO", FAULT_TRUNCATE, EIO, false, false},
+    {"mkdir: ENOSPC", FAULT_FOLDER, ENOSPC, false, false},
+    {"fork or pipe: EAGAIN", FAULT_FORK, EAGAIN, false, false},
+};
+enum { N_FAULTS = sizeof faults / sizeof *faults };
+
+#define SWEEP "run {}/grid.yaml --db {}/results.db --no-report --workers 1 --retry failed"
+
+static fault_plan *plan_of(const folder *f) {
+    const char *path = folder_at(f, "fault");
+    const int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0666);
+    assert_true(fd >= 0 && !ftruncate(fd, sizeof(fault_plan)));
+    fault_plan *p = mmap(NULL, sizeof *p, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    assert_true(p != MAP_FAILED);
+    close(fd);
+    return p;
+}
+
+/* One sweep in the folder with this fault; .signal SIGALRM: it hung and was killed. */
+static outcome sweep_with(const folder *f, fault_plan *p, const fault *what, long at) {
+    memset((void *)p, 0, sizeof *p);
+    if (what) p->kind = what->kind, p->at = at, p->error = what->error, p->sticky = what->sticky;
+    setenv("MIXGRID_FAULT", folder_at(f, "fault"), 1);
+    const pid_t pid = mixgrid_start(f, SWEEP);
+    unsetenv("MIXGRID_FAULT");
+    const struct timespec pause = {.tv_nsec = 5000000};
+    for (int i = 0; i < PATIENCE_S * 200; i++) {
+        int how;
+        const pid_t ended = waitpid(pid, &how, WNOHANG);
+        if (ended == pid)
+            return (outcome){WIFEXITED(how) ? WEXITSTATUS(how) : -1,
+                             WIFSIGNALED(how) ? WTERMSIG(how) : 0, folder_read(f, "out"),
+                             folder_read(f, "err")};
+        nanosleep(&pause, NULL);
+    }
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    return (outcome){-1, SIGALRM, "", folder_read(f, "err")};
+}
+
+/* Of the database itself; "" where it cannot be read. */
+static const char *hash_in(const folder *f) {
+    error e = {0};
+    char *text = arena_alloc(f->arena, 65);
+    store *s = store_open_readonly(folder_at(f, "results.db"), &e);
+    if (s && store_content_hash(s, text, &e)) *text = '\0';
+    store_close(s);
+    return text;
+}
+
+/* NULL: all is well; else what is wrong. */
+static const char *try_fault(arena *a, const fault *what, long at, const char *expected) {
+    folder f = folder_new();
+    folder_write(&f, "grid.yaml", grid_text);
+    fault_plan *p = plan_of(&f);
+    const outcome first = sweep_with(&f, p, what, at);
+    const char *wrong = NULL;
+    if (first.signal)
+        wrong = arena_printf(a, "ended by signal %d: %s", first.signal, first.err);
+    else if (first.code < 0 || (first.code > STATUS_ENVIRONMENT && first.code != 75))
+        wrong = arena_printf(a, "exit code %d: %s", first.code, first.err);
+    else if (!first.code && strcmp(hash_in(&f), expected))
+        wrong = arena_printf(a, "said that all is done, and it is not: %s%s", first.out, first.err);
+    else if (first.code && !*first.err)
+        wrong = arena_printf(a, "exit code %d without a word", first.code);
+    else if (what->unnoticed && first.code)
+        wrong = arena_printf(a, "exit code %d: %s", first.code, first.err);
+    const bool begun = !access(folder_at(&f, "results.db"), F_OK);
+    if (!wrong && begun) { /* otherwise again would be an undisturbed sweep */
+        const outcome again = sweep_with(&f, p, NULL, 0);
+        if (again.code || strcmp(hash_in(&f), expected))
+            wrong = arena_printf(a, "exit code %d, then %d: %s%s\n%s", first.code, again.code,
+                                 strcmp(hash_in(&f), expected) ? "other results: " : "", first.err,
+                                 again.err);
+    }
+    munmap((void *)p, sizeof *p);
+    if (!wrong || !getenv("MIXGRID_FAULT_KEEP")) folder_remove(&f);
+    return wrong;
+}
+
+static void add_row(const char *name, long calls, long tried, long bad) {
+    const char *path = getenv("MIXGRID_FAULT_TABLE");
+    FILE *file = path ? fopen(path, "a") : NULL;
+    if (!file) return;
+    fprintf(file, "| %s | %ld of %ld calls | %ld | %ld |\n", name, tried, calls, tried - bad, bad);
+    fclose(file);
+}
+
+static void no_failing_call_loses_a_result(void **state) {
+    (void)state;
+    folder f = folder_new();
+    folder_write(&f, "grid.yaml", grid_text);
+    fault_plan *p = plan_of(&f);
+    const outcome undisturbed = sweep_with(&f, p, NULL, 0);
+    if (undisturbed.code) fail_msg("%s", undisturbed.err);
+    const char *expected = hash_in(&f), *only = getenv("MIXGRID_FAULT_ONLY");
+    assert_int_equal(strlen(expected), 64);
+    long bad = 0;
+    for (int i = 0; i < N_FAULTS; i++) {
+        if (only && !strstr(faults[i].name, only)) continue;
+        arena *a = arena_new();
+        const long calls = p->count[faults[i].kind];
+        const long step = getenv("MIXGRID_FAULT_ALL") ? 1 : (calls + SAMPLE - 1) / SAMPLE;
+        assert_true(calls > 0); /* or nothing is tried */
+        long tried = 0, lost = 0;
+        for (long at = 1; at <= calls; at += step) {
+            const char *wrong = try_fault(a, &faults[i], at, expected);
+            if (wrong) print_error("%s, call %ld: %s\n", faults[i].name, at, wrong);
+            tried++;
+            lost += wrong != NULL;
+        }
+        print_message("%s: %ld of %ld calls tried, %ld wrong\n", faults[i].name, tried, calls,
+                      lost);
+        add_row(faults[i].name, calls, tried, lost);
+        bad += lost;
+        arena_free(a);
+    }
+    munmap((void *)p, sizeof *p);
+    folder_remove(&f);
+    assert_int_equal(bad, 0);
+}
+
+int main(void) {
+#ifdef __SANITIZE_ADDRESS__
+    print_message("skipped: the sanitizer has its own allocator.\n");
+    return 0;
+#endif
+    const struct CMUnitTest tests[] = {cmocka_unit_test(no_failing_call_loses_a_result)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

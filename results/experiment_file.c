@@ -1,0 +1,278 @@
+/* experiment_file.c - experiments and their cells beside the journals, so that these hold
+ * everything a database does; see experiment_file.h.
+ *
+ * One JSON line for the experiment, one for each cell, which brings its configuration along: a cell
+ * that has not been run has no journal to bring it. About 1.5 KB a cell. */
+#include "experiment_file.h"
+
+#include "journal_read.h"
+#include "jsontext.h"
+#include "store_own.h"
+#include "whole_file.h"
+
+#include <dirent.h>
+#include <libgen.h>
+#include <unistd.h>
+
+static const char ENDING[] = ".jsonl";
+
+/* ---- where ---- */
+
+static const char *experiments_of(arena *a, const char *journal_folder) {
+    return arena_printf(a, "%s/experiments", journal_folder);
+}
+
+/* One folder for each database, as two of them may share the journals and hold different grids of
+ * the same name. */
+static const char *folder_for(arena *a, const char *journal_folder, const char *db) {
+    const char *base = file_name_safe(a, basename(arena_text(a, db)));
+    return arena_printf(a, "%s/%s", experiments_of(a, journal_folder), base);
+}
+
+static int is_folder(const struct dirent *entry) { return entry->d_name[0] != '.'; }
+
+static int is_experiment(const struct dirent *entry) {
+    size_t n = strlen(entry->d_name), ending = sizeof ENDING - 1;
+    return entry->d_name[0] != '.' && n > ending && !strcmp(entry->d_name + n - ending, ENDING);
+}
+
+static int by_bytes(const struct dirent **a, const struct dirent **b) {
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+typedef struct names {
+    const char **name; /* [n] in order of bytes */
+    int n;
+} names;
+
+/* Nothing where there is no such folder. */
+static names list(arena *a, const char *folder, int (*wanted)(const struct dirent *)) {
+    struct dirent **entry = NULL;
+    int n = scandir(folder, &entry, wanted, by_bytes);
+    names out = {.name = ARENA_NEW(a, const char *, n > 0 ? n : 1), .n = n > 0 ? n : 0};
+    for (int i = 0; i < out.n; i++) {
+        out.name[i] = arena_text(a, entry[i]->d_name);
+        free(entry[i]);
+    }
+    free(entry);
+    return out;
+}
+
+/* ---- writing ---- */
+
+static void put_field(jsontext *t, const char *key, const char *json) {
+    jsontext_key(t, key);
+    jsontext_put(t, json);
+}
+
+static status save_one(store *s, const char *folder, const char *name, bool replace, error *e) {
+    arena *a = arena_new();
+    const char *path = arena_printf(a, "%s/%s%s", folder, file_name_safe(a, name), ENDING);
+    jsontext t = {.arena = a};
+    if (!replace && access(path, F_OK) == 0) {
+        arena_free(a);
+        return STATUS_OK;
+    }
+    sqlite3_stmt *row = sql_bind(&s->q, e,
+                                 "SELECT file, spec, (SELECT count(*) FROM cell WHERE experiment = "
+                                 "name) FROM experiment WHERE name = ?1",
+                                 "t", name);
+    while (sql_row(&s->q, row, e)) {
+        jsontext_printf(&t, "{\"v\":%d,\"type\":\"experiment\"", JOURNAL_VERSION);
+        jsontext_key(&t, "name");
+        jsontext_string(&t, name);
+        jsontext_key(&t, "file");
+        jsontext_string(&t, sql_text(row, 0));
+        put_field(&t, "cells", sql_text(row, 2));
+        put_field(&t, "spec", sql_text(row, 1));
+        jsontext_put(&t, "}\n");
+    }
+    row = sql_bind(&s->q, e,
+                   "SELECT run, label, axes, config FROM cell JOIN run ON run.id = cell.run "
+                   "WHERE experiment = ?1 ORDER BY position",
+                   "t", name);
+    while (sql_row(&s->q, row, e)) {
+        jsontext_printf(&t, "{\"v\":%d,\"type\":\"cell\"", JOURNAL_VERSION);
+        jsontext_key(&t, "run");
+        jsontext_string(&t, sql_text(row, 0));
+        jsontext_key(&t, "label");
+        jsontext_string(&t, sql_text(row, 1));
+        put_field(&t, "axes", sql_text(row, 2));
+        put_field(&t, "config", sql_text(row, 3));
+        jsontext_put(&t, "}\n");
+    }
+    long n = 0;
+    error unread = {0};
+    const char *before = e->code ? NULL : file_bytes(a, path, -1, &n, &unread);
+    if (!e->code && !(before && n == t.n && memcmp(before, t.data, (size_t)n) == 0))
+        file_replace(path, t.data, t.n, e);
+    arena_free(a);
+    return e->code;
+}
+
+/* The names first: a statement that is read cannot be used again inside. */
+static names experiments_in(arena *a, store *s, const char *only, error *e) {
+    names out = {0};
+    int cap = 0;
+    sqlite3_stmt *row = sql_bind(
+        &s->q, e, "SELECT name FROM experiment WHERE ?1 IS NULL OR name = ?1 ORDER BY name", "t",
+        only);
+    while (sql_row(&s->q, row, e)) {
+        ARENA_GROW(a, out.name, out.n, cap);
+        out.name[out.n++] = arena_text(a, sql_text(row, 0));
+    }
+    return out;
+}
+
+status store_experiments_save(store *s, const char *journal_folder, const char *only, bool replace,
+                              error *e) {
+    arena *a = arena_new();
+    const char *folder = folder_for(a, journal_folder, s->q.path);
+    names all = experiments_in(a, s, only, e);
+    if (all.n && !e->code && !folder_create(journal_folder, e) &&
+        !folder_create(experiments_of(a, journal_folder), e))
+        folder_create(folder, e);
+    for (int i = 0; i < all.n && !e->code; i++) save_one(s, folder, all.name[i], replace, e);
+    arena_free(a);
+    return e->code;
+}
+
+/* ---- reading ---- */
+
+typedef struct experiment {
+    const char *name, *file, *spec;
+    store_cell *cell; /* [n] */
+    int n, cap;
+} experiment;
+
+/* Texts are taken out by SQLite, which keeps numbers as they were written. */
+static void read_line(experiment *x, arena *a, store *s, const char *text, const char *type,
+                      error *e) {
+    if (strcmp(type, "experiment") == 0) {
+        sqlite3_stmt *row = sql_bind(
+            &s->q, e, "SELECT ?1 ->> '$.name', ?1 ->> '$.file', ?1 -> '$.spec'", "t", text);
+        if (!sql_row(&s->q, row, e)) return;
+        x->name = arena_text(a, sql_text(row, 0));
+        x->file = arena_text(a, sql_text(row, 1));
+        x->spec = arena_text(a, sql_text(row, 2));
+        sqlite3_reset(row);
+    } else {
+        sqlite3_stmt *row = sql_bind(&s->q, e,
+                                     "SELECT ?1 ->> '$.run', ?1 -> '$.config', ?1 ->> '$.label', "
+                                     "?1 -> '$.axes'",
+                                     "t", text);
+        if (!sql_row(&s->q, row, e)) return;
+        ARENA_GROW(a, x->cell, x->n, x->cap);
+        x->cell[x->n++] =
+            (store_cell){arena_text(a, sql_text(row, 0)), arena_text(a, sql_text(row, 1)),
+                         arena_text(a, sql_text(row, 2)), arena_text(a, sql_text(row, 3))};
+        sqlite3_reset(row);
+    }
+}
+
+static bool fits(const json_t *line, const char *type, bool is_first) {
+    if (is_first)
+        return !strcmp(type, "experiment") && json_is_string(json_object_get(line, "name")) &&
+               json_is_string(json_object_get(line, "file")) &&
+               json_is_object(json_object_get(line, "spec")) &&
+               json_is_integer(json_object_get(line, "cells"));
+    return !strcmp(type, "cell") && json_is_string(json_object_get(line, "run")) &&
+           json_is_string(json_object_get(line, "label")) &&
+           json_is_object(json_object_get(line, "axes")) &&
+           json_is_object(json_object_get(line, "config"));
+}
+
+static status read_experiment(experiment *x, arena *a, store *s, const char *folder,
+                              const char *stem, error *e) {
+    journal_reader *r;
+    const char *text;
+    json_t *line;
+    json_int_t promised = -1;
+    if (journal_read_open(&r, folder, stem, e) || !r) return e->code;
+    while (!e->code && journal_read_line(r, &text, &line, e)) {
+        const char *type = json_string_value(json_object_get(line, "type"));
+        if (!type || !fits(line, type, promised < 0)) {
+            error_set(e, STATUS_ENVIRONMENT,
+                      "%s, line %ld is no line of an experiment; remove the file, `mixgrid run "
+                      "FILE` writes it again.",
+                      journal_read_path(r), journal_read_number(r));
+            break;
+        }
+        if (promised < 0) promised = json_integer_value(json_object_get(line, "cells"));
+        read_line(x, a, s, text, type, e);
+    }
+    if (!e->code && x->n != promised)
+        error_set(e, STATUS_ENVIRONMENT,
+                  "%s holds %d of its %lld cells; remove the file, `mixgrid run FILE` writes it "
+                  "again.",
+                  journal_read_path(r), x->n, (long long)promised);
+    journal_read_close(r);
+    return e->code;
+}
+
+/* Cells the experiment has, in their order, then those of x it lacks, in theirs. */
+static status join_cells(store *s, const experiment *x, long *added, error *e) {
+    sql_do(&s->q, e, "BEGIN IMMEDIATE", "");
+    for (int i = 0; i < x->n && !e->code; i++) {
+        const store_cell *c = &x->cell[i];
+        if (store_config(s, c->run_id, c->config_json, e)) break;
+        sql_do(&s->q, e,
+               "INSERT INTO cell (experiment, position, run, label, axes, variant) "
+               "SELECT ?1, (SELECT ifnull(max(position) + 1, 0) FROM cell WHERE experiment = ?1),"
+               " ?2, ?3, json(?4), json_remove(?4, '$.seed', '$.\"train.seed\"') "
+               "WHERE NOT EXISTS (SELECT 1 FROM cell WHERE experiment = ?1 AND run = ?2)",
+               "tttt", x->name, c->run_id, c->label, c->axes_json);
+        if (!e->code) *added += sqlite3_changes(s->q.db);
+    }
+    return store_commit(s, e);
+}
+
+static status take_one(store *s, const char *folder, const char *stem, bool join,
+                       experiment_counts *counts, error *e) {
+    arena *a = arena_new();
+    experiment x = {0};
+    error bad = {0};
+    if (read_experiment(&x, a, s, folder, stem, &bad) == STATUS_OK && x.name) {
+        long known = sql_long(&s->q, &bad, 0, "SELECT count(*) FROM experiment WHERE name = ?1",
+                              "t", x.name);
+        if (!bad.code && !known) {
+            store_experiment(s, x.name, x.file, x.spec, x.cell, x.n, &bad);
+            counts->experiments++;
+            counts->cells += x.n;
+        } else if (!bad.code && join)
+            join_cells(s, &x, &counts->cells, &bad);
+    }
+    if (bad.code) error_set(e, bad.code, "%s", bad.text);
+    arena_free(a);
+    return e->code;
+}
+
+static status take_folder(store *s, const char *folder, bool join, experiment_counts *counts,
+                          error *e) {
+    arena *a = arena_new();
+    names file = list(a, folder, is_experiment);
+    for (int i = 0; i < file.n; i++) {
+        int length = (int)(strlen(file.name[i]) - strlen(ENDING));
+        take_one(s, folder, arena_printf(a, "%.*s", length, file.name[i]), join, counts, e);
+    }
+    arena_free(a);
+    return e->code;
+}
+
+status store_experiments_take(store *s, const char *journal_folder, bool join,
+                              experiment_counts *counts, error *e) {
+    arena *a = arena_new();
+    const char *own = folder_for(a, journal_folder, s->q.path);
+    *counts = (experiment_counts){0};
+    bool is_empty = sql_long(&s->q, e, 0, "SELECT count(*) FROM experiment", "") == 0;
+    bool has_own = access(own, F_OK) == 0;
+    if (has_own && !join) take_folder(s, own, false, counts, e);
+    names folder = {0};
+    if (join || (is_empty && !has_own))
+        folder = list(a, experiments_of(a, journal_folder), is_folder);
+    for (int i = 0; i < folder.n; i++)
+        take_folder(s, arena_printf(a, "%s/%s", experiments_of(a, journal_folder), folder.name[i]),
+                    true, counts, e);
+    arena_free(a);
+    return e->code;
+}

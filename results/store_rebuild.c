@@ -1,0 +1,81 @@
+/* store_rebuild.c - all tables made again from the journals; see store.h.
+ *
+ * Imports skip what they have read before, so they do not repair a row that changed on the disk.
+ * Here a new database is filled beside the old one and copied over it by SQLite's backup, which is
+ * one transaction. Cost: an import of everything, and the disk space of a second database. */
+#include "experiment_file.h"
+#include "store_own.h"
+
+#include <unistd.h>
+
+/* Runs that were tried and have no journal: theirs was removed, or never came along. */
+static status write_missing(store *s, const char *journal_folder, long *n_written, error *e) {
+    arena *a = arena_new();
+    const char **run = NULL;
+    int n = 0, cap = 0;
+    sqlite3_stmt *row = sql_bind(&s->q, e, "SELECT id FROM run WHERE attempts > 0 ORDER BY id", "");
+    while (sql_row(&s->q, row, e)) {
+        const char *id = sql_text(row, 0);
+        if (access(arena_printf(a, "%s/%s.jsonl", journal_folder, id), F_OK) == 0) continue;
+        ARENA_GROW(a, run, n, cap);
+        run[n++] = arena_text(a, id);
+    }
+    for (int i = 0; i < n && !e->code; i++)
+        if (store_export_run(s, journal_folder, run[i], e) == STATUS_OK) ++*n_written;
+    arena_free(a);
+    return e->code;
+}
+
+status store_bench_take(store *s, const char *file, error *e) {
+    sql_do(&s->q, e, "ATTACH ?1 AS other", "t", file);
+    if (e->code) return e->code;
+    sql_script(&s->q,
+               "BEGIN;"
+               "INSERT OR IGNORE INTO environment SELECT sha256, json FROM other.environment "
+               "WHERE sha256 IN (SELECT environment FROM other.bench);"
+               "INSERT INTO bench (time_s, name, shape, backend, value, unit, environment) "
+               "SELECT time_s, name, shape, backend, value, unit, environment FROM other.bench "
+               "EXCEPT SELECT time_s, name, shape, backend, value, unit, environment FROM bench "
+               "ORDER BY time_s, name, shape, backend",
+               e);
+    store_commit(s, e);
+    error detached = {0};
+    sql_script(&s->q, "DETACH other", &detached);
+    return detached.code ? error_set(e, detached.code, "%s", detached.text) : e->code;
+}
+
+/* Everything that `fresh` holds takes the place of what `s` holds. */
+static status copy_over(store *s, store *fresh, error *e) {
+    sqlite3_backup *copy = sqlite3_backup_init(s->q.db, "main", fresh->q.db, "main");
+    if (!copy) return sql_failed(&s->q, e);
+    sqlite3_backup_step(copy, -1);
+    return sqlite3_backup_finish(copy) == SQLITE_OK ? STATUS_OK : sql_failed(&s->q, e);
+}
+
+static void remove_private(arena *a, const char *file) {
+    unlink(file);
+    unlink(arena_printf(a, "%s-journal", file));
+}
+
+status store_rebuild(store *s, const char *journal_folder, long *n_runs, long *n_written,
+                     error *e) {
+    arena *a = arena_new();
+    const char *file = arena_printf(a, "%s.rebuild", s->q.path);
+    char why[256];
+    *n_runs = *n_written = 0;
+    remove_private(a, file); /* of a rebuild that was killed */
+    store *fresh = NULL;
+    if (!write_missing(s, journal_folder, n_written, e) &&
+        !store_experiments_save(s, journal_folder, NULL, false, e))
+        fresh = store_open_private(file, s->q.path, why, e);
+    error wrong = {0};
+    if (fresh && store_import_all(fresh, journal_folder, n_runs, &wrong)) {
+        store_import_all(s, journal_folder, n_runs, e);
+    } else if (fresh && !store_bench_take(fresh, s->q.path, e)) {
+        copy_over(s, fresh, e);
+    }
+    store_close(fresh);
+    remove_private(a, file);
+    arena_free(a);
+    return e->code;
+}
