@@ -14,6 +14,7 @@ typedef enum fault_kind {
     FAULT_TRUNCATE,
     FAULT_FOLDER, /* mkdir */
     FAULT_FORK,   /* fork, pipe */
+    FAULT_CLOCK,  /* the wall clock jumps back by .error seconds */
     N_FAULT
 } fault_kind;
 
