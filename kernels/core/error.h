@@ -18,7 +18,7 @@ typedef enum status {
 
 typedef struct error {
     status code;
-    char text[1024]; /* one sentence, no trailing newline */
+    char text[1024]; /* one sentence, no trailing newline; one that is too long ends in "..." */
 } error;
 
 /* Fills `e` unless it already holds an error (the first one is the cause), returns `code`. */

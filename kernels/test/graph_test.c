@@ -417,6 +417,27 @@ static void test_first_error_stays(void **state) {
     assert_string_equal(e.text, "first 1.");
 }
 
+static void test_sentence_too_long_ends_early(void **state) {
+    (void)state;
+    const size_t room = sizeof((error *)0)->text;
+    for (size_t n = room - 8; n < room + 8; n++) { /* "xx...xää." of n bytes */
+        error e = {0};
+        char text[2000];
+        memset(text, 'x', n - 5);
+        memcpy(text + n - 5, "\xc3\xa4\xc3\xa4.", 6);
+        error_set(&e, STATUS_USAGE, "%s", text);
+        if (n < room) {
+            assert_string_equal(e.text, text);
+            continue;
+        }
+        const size_t kept = strlen(e.text) - 3;
+        assert_true(kept >= room - 5 && kept < room - 3);
+        assert_string_equal(e.text + kept, "...");
+        assert_memory_equal(e.text, text, kept);
+        assert_int_not_equal((unsigned char)e.text[kept - 1], 0xc3); /* no half character */
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plan_no_overlap),
@@ -434,6 +455,7 @@ int main(void) {
         cmocka_unit_test(test_backend_converts),
         cmocka_unit_test(test_arena),
         cmocka_unit_test(test_first_error_stays),
+        cmocka_unit_test(test_sentence_too_long_ends_early),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
