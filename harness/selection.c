@@ -39,7 +39,6 @@ bool selection_add_list(selection *s, const schema_selector *selector, const yam
     const yaml *const *item = y->kind == YAML_LIST ? y->item : &y;
     const int n = y->kind == YAML_LIST ? y->n : 1;
     for (int i = 0; i < n; i++) {
-        if (item[i]->kind != YAML_TEXT) continue; /* a count of layers */
         *named = true;
         if (!selection_add(s, selector, item[i], is_written)) return false;
     }

@@ -227,6 +227,8 @@ static void wrong_keys(void **state) {
     refuses("task.name=mqar model.mixer=hyena",
             "unknown mixer hyena; known: attention, cat, mamba");
     refuses("task.name=mqar model.layers=[cat,mambo]", "unknown mixer mambo; did you mean mamba?");
+    refuses("task.name=mqar model.layers=[cat,2]", "unknown mixer 2; known: attention, cat, mamba");
+    refuses("task.name=mqar model.layers=true", "unknown mixer true; known: attention, cat, mamba");
     refuses("task.name=mqar recipe=wid", "unknown recipe wid; did you mean wide?");
 }
 
@@ -304,7 +306,7 @@ static void hybrids(void **state) {
 
 static void binding(void **state) {
     (void)state;
-    const config *c = good("task.name=mqar model.mixer=cat model.layers=[cat,2] train.lr=0.5 "
+    const config *c = good("task.name=mqar model.mixer=cat model.layers=[cat,mamba] train.lr=0.5 "
                            "train.shuffle=false train.note=hi eval.lengths=[3,5] "
                            "eval.points=[.5] model.conv.on=[q,v] model.conv.kind=depthwise");
     toy_model model = {0};
@@ -317,7 +319,7 @@ static void binding(void **state) {
     config_bind(&cat, c, "model", "cat", &toy_mixers[1].fields, memory);
     assert_string_equal(model.mixer, "cat");
     assert_int_equal(model.layers.n, 2);
-    assert_string_equal(model.layers.v[1], "2");
+    assert_string_equal(model.layers.v[1], "mamba");
     assert_int_equal(model.d_model, 64);
     assert_true(train.lr == 0.5 && train.clip == 1);
     assert_int_equal(train.steps, 100);
