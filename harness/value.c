@@ -21,19 +21,39 @@ void buffer_add_bytes(text_buffer *b, const char *text, long n) {
 
 void buffer_add(text_buffer *b, const char *text) { buffer_add_bytes(b, text, (long)strlen(text)); }
 
+/* What stands at p and is to be written as \uXXXX; 0: nothing of that kind. Control characters, of
+ * which some and the separators U+2028 and U+2029 end lines in YAML, where JSON knows no lines. */
+static unsigned escaped_code(const char *p, int *bytes) {
+    const unsigned char *c = (const unsigned char *)p;
+    *bytes = 1;
+    if (c[0] < 0x20 || c[0] == 0x7f) return c[0];
+    *bytes = 2;
+    if (c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0) return c[1];
+    *bytes = 3;
+    if (c[0] == 0xe2 && c[1] == 0x80 && (c[2] == 0xa8 || c[2] == 0xa9))
+        return 0x2000u | (c[2] - 0x80u);
+    if (c[0] == 0xef && c[1] == 0xbb && c[2] == 0xbf) return 0xfeff;
+    if (c[0] == 0xef && c[1] == 0xbf && (c[2] == 0xbe || c[2] == 0xbf))
+        return 0xff00u | (c[2] + 0x40u);
+    return 0;
+}
+
 void buffer_add_json(text_buffer *b, const char *text) {
     if (!text) {
         buffer_add(b, "null");
         return;
     }
     buffer_add(b, "\"");
-    for (const char *p = text; *p; p++) {
+    int bytes = 1;
+    for (const char *p = text; *p; p += bytes) {
         char code[8];
+        const unsigned number = escaped_code(p, &bytes);
+        if (!number) bytes = 1;
         if (*p == '"' || *p == '\\') {
             const char escaped[3] = {'\\', *p, '\0'};
             buffer_add(b, escaped);
-        } else if ((unsigned char)*p < 0x20 || *p == 0x7f) {
-            snprintf(code, sizeof code, "\\u%04x", (unsigned)*p);
+        } else if (number) {
+            snprintf(code, sizeof code, "\\u%04x", number);
             buffer_add(b, code);
         } else {
             buffer_add_bytes(b, p, 1);

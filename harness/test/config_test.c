@@ -344,6 +344,8 @@ static void json_round_trip(void **state) {
         "task.name=mqar train.note=null model.mixer=cat model.conv.on=[]",
         "task.name=mqar train.note='null' train.lr=0.30000000000000004",
         "task.name=mqar train.note=\"a\\nb\\x01\\x7f\"",
+        "task.name=mqar train.note=\"a\\N\\L\\P\\x80\\x9f\\uFEFF\\uFFFE\\uFFFFb\"", /* ends of lines
+                                                                                       in YAML */
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const config *c = good(cases[i]);
