@@ -101,8 +101,8 @@ static status read_single(source *out, arena *a, const char *path, const corpus_
                          spec->valid_share, spec->test_share);
     const char *text = read_text(&n, a, path, e);
     if (!text) return e->code;
-    const long test = n - lround((double)n * spec->test_share),
-               valid = test - lround((double)n * spec->valid_share);
+    const long test = n - lround((double)n * spec->test_share), /* both may be rounded up */
+        wanted = lround((double)n * spec->valid_share), valid = test > wanted ? test - wanted : 0;
     out[SPLIT_TRAIN] = (source){text, 0, valid, n, 0};
     out[SPLIT_VAL] = (source){text, valid, test, n, 0};
     out[SPLIT_TEST] = (source){text, test, n, n, 0};
@@ -207,6 +207,19 @@ static uint64_t print_of(const source *s, token_rule rule) {
         hash = mix(hash, word);
     }
     return hash;
+}
+
+const corpus *corpus_read(arena *a, const corpus_spec *spec, error *e) {
+    arena *scratch = arena_new();
+    source s[N_SPLIT];
+    corpus *c = NULL;
+    if (!read_sources(s, scratch, spec, e)) {
+        c = ARENA_NEW(a, corpus, 1);
+        c->rule = spec->rule;
+        number_all(c, a, s);
+    }
+    arena_free(scratch);
+    return c;
 }
 
 const corpus *corpus_open(const corpus_spec *spec, error *e) {

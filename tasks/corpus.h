@@ -33,6 +33,8 @@ typedef struct corpus {
  * once; the result is immutable. NULL and one sentence on failure.
  * Cost: about 0.1 s per 10 MB of words; 2 bytes per token (4 beyond 65,536 symbols). */
 const corpus *corpus_open(const corpus_spec *spec, error *e);
+/* The same in an arena, shared with nobody. */
+const corpus *corpus_read(arena *a, const corpus_spec *spec, error *e);
 
 static inline int corpus_token(const corpus *c, split which, long i) {
     return c->narrow[which] ? c->narrow[which][i] : c->wide[which][i];

@@ -282,6 +282,23 @@ static void test_shares(void **unused) {
     arena_free(a);
 }
 
+/* Shares whose sum is just below one, and whose parts are both rounded up. */
+static void test_shares_of_almost_all(void **unused) {
+    (void)unused;
+    arena *a = arena_new();
+    error e = {0};
+    const corpus_spec spec = {.path = made_text("five.txt", "abcde", 5),
+                              .rule = TOKEN_BYTE,
+                              .valid_share = 0.8999999999999999,
+                              .test_share = 0.1};
+    const corpus *c = corpus_read(a, &spec, &e);
+    if (!c) fail_msg("%s", e.text);
+    assert_int_equal(c->bytes[SPLIT_TRAIN], 0);
+    assert_int_equal(c->bytes[SPLIT_VAL], 4);
+    assert_int_equal(c->bytes[SPLIT_TEST], 1);
+    arena_free(a);
+}
+
 /* A word that reaches over all cuts is training; the last line still ends in the test split. */
 static void test_one_word(void **unused) {
     (void)unused;
@@ -379,6 +396,7 @@ int main(void) {
         cmocka_unit_test(test_byte_vocabulary),
         cmocka_unit_test(test_wide),
         cmocka_unit_test(test_shares),
+        cmocka_unit_test(test_shares_of_almost_all),
         cmocka_unit_test(test_one_word),
         cmocka_unit_test(test_shared_until_edited),
         cmocka_unit_test(test_data_folder),
