@@ -6,6 +6,7 @@
 #include "journal.h"
 
 #include "clock.h"
+#include "journal_read.h"
 #include "jsontext.h"
 
 #include <errno.h>
@@ -40,7 +41,7 @@ static void remember(journal_past *past, const char *line, size_t n) {
     memcpy(head, line, n < HEAD ? n : HEAD);
     const bool starts = strstr(head, "\"attempt\"") != NULL;
     if (!starts && !strstr(head, "\"end\"") && !strstr(head, "\"verdict\"")) return;
-    json_t *object = json_loadb(line, n, 0, NULL);
+    json_t *object = json_loadb(line, n, JOURNAL_JSON, NULL);
     const char *state = json_string_value(json_object_get(object, "state"));
     if (object) past->attempt = (long)json_integer_value(json_object_get(object, "attempt"));
     if (starts) past->state = RUN_RUNNING;
@@ -62,7 +63,7 @@ static off_t whole_length(journal_past *past, FILE *file) {
         remember(past, line, (size_t)n);
     }
     if (end > last && fseeko(file, last, SEEK_SET) == 0 && (n = getline(&line, &cap, file)) > 0) {
-        json_t *object = json_loadb(line, (size_t)n, 0, NULL);
+        json_t *object = json_loadb(line, (size_t)n, JOURNAL_JSON, NULL);
         if (!object) end = last;
         json_decref(object);
     }
@@ -265,12 +266,12 @@ void journal_event_at(journal *j, double time_s, const char *what, const char *d
 }
 
 void journal_artifact(journal *j, const char *path, const char *kind, long bytes,
-                      const char *sha256) {
+                      const char *digest) {
     jsontext *t = line_begin(j, "artifact");
     put_text(t, "path", path);
     put_text(t, "kind", kind);
     put_long(t, "bytes", bytes);
-    put_text(t, "sha256", sha256);
+    put_text(t, "sha256", digest);
     line_end(j);
 }
 

@@ -78,7 +78,7 @@ bool journal_read_line(journal_reader *r, const char **text, json_t **line, erro
         return false;
     }
     json_error_t why;
-    r->line = json_loadb(r->text, (size_t)(r->offset - before), 0, &why);
+    r->line = json_loadb(r->text, (size_t)(r->offset - before), JOURNAL_JSON, &why);
     if (!r->line) {
         if (next_text(r, e)) {
             r->start = before;

@@ -8,6 +8,10 @@
 
 #include <jansson.h>
 
+/* How a line is parsed, by reader and writer alike: SQLite takes the first of two equal keys, and
+ * Jansson would take the last. */
+enum { JOURNAL_JSON = JSON_REJECT_DUPLICATES };
+
 typedef struct journal_reader journal_reader;
 
 /* `*out` is NULL with STATUS_OK when there is no such journal. */

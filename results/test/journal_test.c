@@ -137,6 +137,19 @@ static void test_damage_in_the_middle_is_named(void **state) {
     assert_non_null(strstr(e.text, "a.jsonl, line 5 is damaged"));
 }
 
+/* Jansson would take the last of two equal keys, and SQLite takes the first. */
+static void test_key_given_twice_is_damage(void **state) {
+    (void)state;
+    fixture_attempt(&p, "a", 1, -1, 0, RUN_RUNNING, 1); /* 4 lines */
+    append("a", "{\"v\":1,\"v\":1,\"type\":\"event\"}\n", 29);
+    error e = {0};
+    assert_int_equal(count_lines("a", &e), 4); /* at the end: torn */
+    assert_int_equal(e.code, STATUS_OK);
+    append("a", "{\"v\":1,\"type\":\"event\"}\n", 23);
+    assert_int_equal(count_lines("a", &e), 4);
+    assert_non_null(strstr(e.text, "a.jsonl, line 5 is damaged"));
+}
+
 static void test_newer_version_is_refused(void **state) {
     (void)state;
     fixture_attempt(&p, "a", 1, -1, 0, RUN_RUNNING, 1);
@@ -198,10 +211,15 @@ static void test_bad_folder_is_one_sentence(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_lines_come_back),           TEST(test_torn_tail_at_every_byte),
-        TEST(test_last_line_of_zeros_is_cut), TEST(test_damage_in_the_middle_is_named),
-        TEST(test_newer_version_is_refused),  TEST(test_second_writer_is_refused),
-        TEST(test_full_disk_is_sticky),       TEST(test_bad_folder_is_one_sentence),
+        TEST(test_lines_come_back),
+        TEST(test_torn_tail_at_every_byte),
+        TEST(test_last_line_of_zeros_is_cut),
+        TEST(test_damage_in_the_middle_is_named),
+        TEST(test_key_given_twice_is_damage),
+        TEST(test_newer_version_is_refused),
+        TEST(test_second_writer_is_refused),
+        TEST(test_full_disk_is_sticky),
+        TEST(test_bad_folder_is_one_sentence),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
