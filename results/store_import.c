@@ -90,13 +90,34 @@ static bool is_own_run(importer *m, const char *run) {
 
 /* ---- lines -----------------------------------------------------------------------------------*/
 
+/* Whether SQLite reads the line's objects as Jansson does: it refuses some that are nested deeply,
+ * and does not see keys that are written with escapes. */
+static bool is_taken_apart(importer *m) {
+    error refused = {0};
+    const long objects = sql_long(
+        m->q, &refused, 0,
+        "SELECT ifnull(json_type(?1, '$.config') = 'object', 0) * "
+        "ifnull(json_type(?1, '$.environment') = 'object', json_type(?1, '$.environment') IS NULL)",
+        "t", m->text);
+    if (!refused.code && !objects)
+        error_set(m->bad, STATUS_ENVIRONMENT,
+                  "\"config\" or \"environment\" is no object to SQLite");
+    else if (refused.code && sqlite3_errcode(m->q->db) == SQLITE_ERROR)
+        error_set(m->bad, STATUS_ENVIRONMENT, "SQLite cannot read it (%s)",
+                  sqlite3_errmsg(m->q->db));
+    else if (refused.code)
+        error_set(m->failed, refused.code, "%s", refused.text);
+    return !m->bad->code && !m->failed->code;
+}
+
 /* The config of this line becomes the run; its environment, if any, is stored once. The texts are
  * taken out by SQLite, which keeps numbers as they were written. */
 static void import_config(importer *m, char environment_sha256[SHA256_HEX]) {
+    environment_sha256[0] = '\0';
+    if (!is_taken_apart(m)) return;
     sqlite3_stmt *row = sql_bind(
         m->q, m->failed, "SELECT json_extract(?1, '$.config'), json_extract(?1, '$.environment')",
         "t", m->text);
-    environment_sha256[0] = '\0';
     if (!sql_row(m->q, row, m->failed)) return;
     const char *environment = sql_text(row, 1);
     store_config(m->s, m->run, sql_text(row, 0), m->failed);
@@ -127,7 +148,7 @@ static void import_attempt(importer *m) {
         return;
     char environment_sha256[SHA256_HEX];
     import_config(m, environment_sha256);
-    if (m->failed->code) return;
+    if (m->failed->code || m->bad->code) return;
     sql_do(m->q, m->failed,
            "INSERT OR REPLACE INTO attempt (run, number, start_s, resumed_from, environment) "
            "VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -274,7 +295,7 @@ static void import_verdict(importer *m) {
         return;
     char no_environment[SHA256_HEX];
     import_config(m, no_environment);
-    if (m->failed->code) return;
+    if (m->failed->code || m->bad->code) return;
     sql_do(m->q, m->failed,
            "INSERT INTO attempt (run, number, state, exit_code, signal, message, log_tail) "
            "VALUES (?1, ?2, ?3, ?4, nullif(?5, 0), ?6, ?7) "

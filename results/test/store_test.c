@@ -344,6 +344,40 @@ static void test_two_writers(void **state) {
     close(ready[1]);
 }
 
+/* Lines that Jansson takes and SQLite does not, or takes otherwise: wrong lines, not a database
+ * that fails. Nothing of them stays. */
+static void test_line_that_sqlite_reads_otherwise(void **state) {
+    (void)state;
+    enum { DEEP = 2020 }; /* between the two limits */
+    static char deep[2 * DEEP + 16];
+    snprintf(deep, sizeof deep, "{\"a\":%0*d%0*d}", DEEP, 0, DEEP, 0);
+    memset(deep + 5, '[', DEEP);
+    memset(deep + 5 + DEEP, ']', DEEP);
+    const struct {
+        const char *key, *config, *sentence;
+    } cases[] = {
+        {"config", deep, "line 1 is wrong: SQLite cannot read it (malformed JSON)"},
+        {"con\\u0066ig", "{}", "line 1 is wrong: \"config\" or \"environment\" is no object"}};
+    for (int i = 0; i < 2; i++) {
+        char path[200];
+        mkdir(p.journals, 0777);
+        snprintf(path, sizeof path, "%s/odd.jsonl", p.journals);
+        FILE *file = fopen(path, "w");
+        assert_non_null(file);
+        fprintf(file,
+                "{\"v\":1,\"type\":\"attempt\",\"run\":\"odd\",\"attempt\":1,\"resumed_from\":-1,"
+                "\"start_s\":1,\"%s\":%s,\"environment\":{}}\n",
+                cases[i].key, cases[i].config);
+        fclose(file);
+        error e = {0};
+        store *s = fixture_open(&p);
+        assert_int_equal(store_import(s, p.journals, "odd", &e), STATUS_ENVIRONMENT);
+        if (!strstr(e.text, cases[i].sentence)) fail_msg("%s", e.text);
+        assert_string_equal(fixture_ask(s, "SELECT count(*) FROM run"), "0");
+        store_close(s);
+    }
+}
+
 static void overwrite(const char *path, long at, const char *bytes, size_t n) {
     FILE *file = fopen(path, "r+b");
     if (!file) file = fopen(path, "wb");
@@ -599,6 +633,7 @@ int main(void) {
         TEST(test_wrong_lines_keep_what_precedes),
         TEST(test_two_writers),
         TEST(test_damaged_database_is_moved_aside),
+        TEST(test_line_that_sqlite_reads_otherwise),
         TEST(test_foreign_and_newer_databases_are_left_alone),
         TEST(test_older_databases_are_upgraded),
         TEST(test_bad_places_are_one_sentence),
