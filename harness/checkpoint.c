@@ -65,12 +65,15 @@ static const char *check(run_cursor *c, const stored_file *f, const job *j, cons
                *cursor = stored_meta(f, "cursor");
     if (!id || strcmp(id, j->run[run].run_id)) return "it belongs to another run";
     if (!device || strcmp(device, g->backend->name)) return "it was made on another device";
-    int phase;
+    long phase;
+    if (!stored_meta(f, "checksum")) return "it has no checksum";
     if (!cursor ||
-        sscanf(cursor, "%ld %d %ld %la %ld %ld %la %ld", &c->step, &phase, &c->phase_step,
+        sscanf(cursor, "%ld %ld %ld %la %ld %ld %la %ld", &c->step, &phase, &c->phase_step,
                &c->window_nll, &c->window_scored, &c->window_right, &c->first_loss,
                &c->bad_step) != 8 ||
-        c->step < 0 || phase < PHASE_ACTIVE || phase > PHASE_DIVERGED)
+        c->step < 0 || phase < PHASE_ACTIVE || phase > PHASE_DIVERGED || c->phase_step < 0 ||
+        c->phase_step > c->step || c->window_scored < 0 || c->window_right < 0 ||
+        c->window_right > c->window_scored || c->bad_step < 0 || c->bad_step > c->step)
         return "its position is not readable";
     c->phase = (run_phase)phase;
     for (int i = 0; i < N_BUFFER; i++) {

@@ -309,6 +309,18 @@ static void change_position(const folder *f, const job *j) {
     fputc(*digit == '1' ? '2' : '1', file);
     fclose(file);
 }
+/* The whole entry stays, under another name. */
+static void lose_checksum(const folder *f, const job *j) {
+    FILE *file = fopen(checkpoint_of(f, j, 0), "r+");
+    char header[4096];
+    assert_non_null(file);
+    const size_t n = fread(header, 1, sizeof header - 1, file);
+    header[n] = 0;
+    char *key = strstr(header + 8, "\"checksum\":");
+    fseek(file, key + 1 - header, SEEK_SET);
+    fputc('C', file);
+    fclose(file);
+}
 /* Every field of the header stays readable, but the position makes no sense. */
 static void move_position(const folder *f, const job *j) {
     error e = {0};
@@ -325,6 +337,7 @@ static const struct {
 } damages[] = {
     {flip_byte, "its checksum does not fit its contents. "},
     {change_position, "its checksum does not fit its contents. "},
+    {lose_checksum, "it has no checksum. "},
     {cut_short, "data_offsets lie outside the file. "},
     {cut_to_nothing, "it is shorter than its header. "},
     {take_another_runs, "it belongs to another run. "},
