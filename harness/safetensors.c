@@ -173,14 +173,18 @@ static const char *read_tensor(stored_tensor *t, arena *a, const char *name, con
                          .rank = (int)json_array_size(shape)};
     size_t bytes = dtype_bytes(t->dtype);
     for (int i = 0; i < t->rank; i++) {
-        json_int_t n = json_integer_value(json_array_get(shape, (size_t)i));
+        const json_t *size = json_array_get(shape, (size_t)i);
+        const json_int_t n = json_integer_value(size);
+        if (!json_is_integer(size)) return "shape is not a list of whole numbers";
         if (n < 0 || (n && bytes > data_bytes / (size_t)n + 1))
             return "shape is larger than the file";
         bytes *= (size_t)n;
         t->dim[i] = (long)n;
     }
-    const json_int_t from = json_integer_value(json_array_get(offsets, 0)),
-                     to = json_integer_value(json_array_get(offsets, 1));
+    const json_t *first = json_array_get(offsets, 0), *end = json_array_get(offsets, 1);
+    const json_int_t from = json_integer_value(first), to = json_integer_value(end);
+    if (!json_is_integer(first) || !json_is_integer(end))
+        return "data_offsets are no whole numbers";
     if (from < 0 || to < from || (size_t)to > data_bytes)
         return "data_offsets lie outside the file";
     if ((size_t)(to - from) != bytes) return "data_offsets do not fit the shape";
@@ -205,6 +209,7 @@ static const char *parse(stored_file *out, arena *a, const unsigned char *bytes,
         if (!strcmp(name, "__metadata__")) {
             const char *key;
             json_t *text;
+            if (!json_is_object(entry)) return "its metadata are no object";
             out->meta = ARENA_NEW(a, stored_text, json_object_size(entry));
             json_object_foreach(entry, key, text) {
                 if (!json_is_string(text)) return "its metadata are not text";
