@@ -69,13 +69,14 @@ static const char *find_key(arena *a, const grid *g, const char *word, error *e)
 /* Splits in place at any of these characters outside brackets; the next part that is not empty,
  * NULL after the last. */
 static char *next_part(char **rest, const char *separators) {
-    char *part = *rest, *p = part;
+    char *part = *rest, *p;
+    while (*part && strchr(separators, *part)) part++;
+    p = part;
     for (int depth = 0; *p && (depth || !strchr(separators, *p)); p++)
         depth += (*p == '[') - (*p == ']' && depth);
     *rest = *p ? p + 1 : p;
-    const bool end = !*p;
     *p = '\0';
-    return *part ? part : end ? NULL : next_part(rest, separators);
+    return *part ? part : NULL;
 }
 
 static status read_condition(condition *out, arena *a, const grid *g, char *text, error *e) {

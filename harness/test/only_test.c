@@ -72,6 +72,7 @@ static void conditions_choose_cells(void **state) {
     assert_takes("mixer=lcat lr=0.01", ".....x");
     assert_takes("lcat", "...xxx"); /* a part of the label */
     assert_takes("train.batch=64", "xxxxxx");
+    assert_takes(",, ,lcat, ,", "...xxx"); /* nothing between two commas */
 }
 
 static void settings_that_a_cell_lacks_are_unequal_only(void **state) {
