@@ -307,7 +307,9 @@ static void read_root(sheet *s, const yaml *root) {
 
 const grid *grid_read(arena *a, const schema *rules, const char *text, long bytes, const char *name,
                       const char *const *argument, int n, diag *d) {
-    sheet s = {.arena = a, .schema = rules, .diag = d, .name = name, .text = text, .bytes = bytes};
+    text_buffer whole = {.arena = a}; /* terminated, as it goes into the database */
+    buffer_add_bytes(&whole, text, bytes);
+    sheet s = {.arena = a, .schema = rules, .diag = d, .name = name, .text = whole.text};
     s.origin = (place){name, 1, 1};
     const int errors = diag_errors(d);
     const yaml *root = yaml_read_text(a, text, bytes, name, d);

@@ -56,7 +56,6 @@ typedef struct sheet {
     const schema *schema;
     diag *diag;
     const char *name, *text; /* the file */
-    long bytes;
     const char *experiment;
     place origin; /* of the experiment's name, else line 1 */
     setting_list base;
