@@ -1,6 +1,7 @@
 /* catalog.c - see catalog.h. */
 #include "catalog.h"
 
+#include "map.h"
 #include "tasks/settings.h"
 
 #include <string.h>
@@ -177,8 +178,6 @@ void job_bind(job *out, arena *a, const config *const *cell, int n) {
 /* ---- facts about a task, cached by its settings ---- */
 
 typedef struct known_task {
-    struct known_task *next;
-    const char *key;
     task_facts facts;
     error error;
 } known_task;
@@ -224,17 +223,18 @@ static status look_at(known_task *k, arena *a, const job *j, int which, error *e
 }
 
 const task_facts *catalog_task_facts(const config *c, error *e) {
-    static known_task *known; /* lives as long as the program: a handful of entries */
+    static map *known; /* lives as long as the program: a handful of entries, or a sweep of many */
     static arena *keep;
-    if (!keep) keep = arena_new();
+    if (!keep) {
+        keep = arena_new();
+        known = map_new(keep);
+    }
     arena *scratch = arena_new();
     const char *key = facts_key(scratch, c);
-    known_task *k = known;
-    while (k && strcmp(k->key, key)) k = k->next;
+    void **kept = map_text(known, key);
+    known_task *k = *kept;
     if (!k) {
-        k = ARENA_NEW(keep, known_task, 1);
-        *k = (known_task){.next = known, .key = arena_text(keep, key)};
-        known = k;
+        *kept = k = ARENA_NEW(keep, known_task, 1);
         job j;
         job_bind(&j, scratch, &c, 1);
         k->facts.time_at = ARENA_NEW(keep, int, j.eval.lengths.n);
