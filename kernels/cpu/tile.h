@@ -96,6 +96,11 @@ static inline void tile_scatter_add(real *restrict x, long x_row, const real *re
         SIMD for (long c = 0; c < cols; c++) x[i * x_row + c] += tile[i * padded + c];
 }
 
+#ifdef __clang__ /* the two compilers know different names of one instruction */
+#    define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#    define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (lanes){__VA_ARGS__})
+#endif
 /* Lanes of the vector that alternates between the first (second) halves of two vectors. */
 #ifdef REAL_IS_DOUBLE
 typedef int64_t lanes __attribute__((vector_size(TILE_BYTES)));
@@ -131,10 +136,8 @@ static inline void tile_transpose(real *restrict turned, long turned_row, const 
             for (int round = 1; round < TILE_LANES; round *= 2) {
 #pragma GCC unroll 8
                 for (int i = 0; i < TILE_LANES / 2; i++) {
-                    b[2 * i] =
-                        __builtin_shuffle(a[i], a[i + TILE_LANES / 2], (lanes){FIRST_HALVES});
-                    b[2 * i + 1] =
-                        __builtin_shuffle(a[i], a[i + TILE_LANES / 2], (lanes){SECOND_HALVES});
+                    b[2 * i] = SHUFFLE(a[i], a[i + TILE_LANES / 2], FIRST_HALVES);
+                    b[2 * i + 1] = SHUFFLE(a[i], a[i + TILE_LANES / 2], SECOND_HALVES);
                 }
 #pragma GCC unroll 16
                 for (int i = 0; i < TILE_LANES; i++) a[i] = b[i];
