@@ -1,6 +1,7 @@
 # rooms.cmake - how a room of the tree becomes a library, its tests, and its generated lists.
 
 option(COVERAGE "build with gcov counters" OFF)
+option(FUZZ "link X_fuzz.c with libFuzzer; needs clang" OFF)
 set(SANITIZE "" CACHE STRING "value of -fsanitize=, empty for none")
 
 add_library(flags INTERFACE)
@@ -19,6 +20,9 @@ endif()
 if(COVERAGE)
     target_compile_options(flags INTERFACE --coverage)
     target_link_options(flags INTERFACE --coverage)
+endif()
+if(CMAKE_C_COMPILER_ID MATCHES Clang) # for the fuzzers; warnings are asked of gcc
+    target_compile_options(flags INTERFACE -w -Wno-pass-failed)
 endif()
 target_link_libraries(flags INTERFACE m Threads::Threads)
 
@@ -54,7 +58,11 @@ function(room name)
         add_library(${name} INTERFACE)
         target_link_libraries(${name} INTERFACE ${ARGN})
     endif()
+    if(FUZZ AND sources)
+        target_compile_options(${name} PRIVATE -fsanitize=fuzzer-no-link)
+    endif()
     room_tests(${name} ${name})
+    room_fuzzers(${name})
 endfunction()
 
 # Beside X_test.c, sources X_*.c are its helpers.
@@ -64,10 +72,37 @@ function(room_tests name)
         get_filename_component(base ${test} NAME_WE)
         string(REGEX REPLACE "_test$" "" stem ${base})
         file(GLOB helpers CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${name}/test/${stem}_*.c)
-        list(FILTER helpers EXCLUDE REGEX "_test\\.c$")
+        list(FILTER helpers EXCLUDE REGEX "_(test|fuzz)\\.c$")
         add_executable(${base} ${test} ${helpers})
         target_link_libraries(${base} PRIVATE ${ARGN} PkgConfig::CMOCKA flags)
         add_test(NAME ${base} COMMAND ${base} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+        set_tests_properties(${base} PROPERTIES TIMEOUT 600)
+    endforeach()
+endfunction()
+
+# NAME/test/X_fuzz.c -> X_fuzz, a target of libFuzzer, or with FUZZ=OFF of a driver that takes the
+# same options. As a test it runs its corpus, the files of NAME/test/X_fuzz, and some mutations.
+add_custom_target(fuzzers)
+function(room_fuzzers name)
+    file(GLOB targets CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${name}/test/*_fuzz.c)
+    foreach(target ${targets})
+        get_filename_component(base ${target} NAME_WE)
+        add_executable(${base} ${target})
+        add_dependencies(fuzzers ${base})
+        target_link_libraries(${base} PRIVATE ${name} flags)
+        if(FUZZ)
+            target_link_options(${base} PRIVATE -fsanitize=fuzzer)
+        else()
+            target_sources(${base} PRIVATE ${CMAKE_SOURCE_DIR}/kernels/test/fuzz_driver.c)
+        endif()
+        set(runs 4000)
+        if(base MATCHES "^(grid|override|journal|query)_") # milliseconds each
+            set(runs 500)
+        endif()
+        add_test(NAME ${base}
+            COMMAND ${base} -runs=${runs} -seed=1 -timeout=20 -dict=${name}/test/${base}.dict
+                ${name}/test/${base}
+            WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
         set_tests_properties(${base} PROPERTIES TIMEOUT 600)
     endforeach()
 endfunction()

@@ -1,0 +1,82 @@
+/* journal_fuzz.c - any bytes as the journal of a run.
+ *
+ * However it is imported, the database holds the same: at once, again, or in two parts as it grew.
+ * What is wrong is a line, which is named, and what precedes it is kept; a database never refuses
+ * what a journal says without naming the line. Its writer opens it, or says why not. */
+#include "kernels/test/fuzz.h"
+#include "results/store.h"
+#include "store_fixture.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+
+static place p;
+static store *s;
+
+static void begin(void) {
+    snprintf(p.folder, sizeof p.folder, "%s", fuzz_folder());
+    snprintf(p.db, sizeof p.db, "%s/results.db", p.folder);
+    snprintf(p.journals, sizeof p.journals, "%s/journal", p.folder);
+    CHECK(!mkdir(p.journals, 0777));
+    s = fixture_open(&p);
+    CHECK(!sqlite3_exec(store_handle(s), "PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF",
+                        NULL, NULL, NULL));
+}
+
+static void forget(void) {
+    static const char script[] =
+        "BEGIN; DELETE FROM import; DELETE FROM artifact; DELETE FROM event; DELETE FROM attempt;"
+        "DELETE FROM environment; DELETE FROM param_hash; DELETE FROM final; DELETE FROM point;"
+        "DELETE FROM series; DELETE FROM run_param; DELETE FROM run; COMMIT";
+    if (sqlite3_exec(store_handle(s), script, NULL, NULL, NULL))
+        BUG("%s", sqlite3_errmsg(store_handle(s)));
+}
+
+static void write_journal(const void *data, size_t n) {
+    char path[256];
+    snprintf(path, sizeof path, "%s/r.jsonl", p.journals);
+    const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    CHECK(fd >= 0 && write(fd, data, n) == (ssize_t)n);
+    close(fd);
+}
+
+/* Imports what is there; the hash of all that is known then. */
+static void import(char hash[65], error *e) {
+    error failed = {0};
+    *e = (error){0};
+    if (store_import(s, p.journals, "r", e)) {
+        fuzz_check_error(e);
+        if (!strstr(e->text, "line ")) BUG("names no line: %s", e->text);
+    }
+    if (store_content_hash(s, hash, &failed)) BUG("%s", failed.text);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    char whole[65], again[65];
+    error e, other;
+    if (!s) begin();
+    if (size > FUZZ_MAX_BYTES) return 0;
+    forget();
+    write_journal(data, size);
+    import(whole, &e);
+    import(again, &other);
+    CHECK(!strcmp(whole, again) && !strcmp(e.text, other.text));
+    forget();
+    write_journal(data, size / 2); /* a torn line is no error, but damage in the middle is */
+    import(again, &other);
+    write_journal(data, size);
+    import(again, &other);
+    CHECK(!strcmp(whole, again) && !strcmp(e.text, other.text));
+    error bad = {0};
+    journal *j = journal_open(p.journals, "r", &bad);
+    if (!j) {
+        fuzz_check_error(&bad);
+        return 0;
+    }
+    const journal_past last = journal_last(j);
+    CHECK((int)last.state >= 0 && last.state < N_RUN_STATE);
+    if (journal_close(j, &bad)) BUG("%s", bad.text);
+    import(again, &other); /* the writer cut nothing but a torn tail */
+    CHECK(!strcmp(whole, again));
+    return 0;
+}

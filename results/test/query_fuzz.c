@@ -1,0 +1,89 @@
+/* query_fuzz.c - any text as what `mixgrid query` is asked, in each format.
+ *
+ * It changes no byte of the database; JSON that is printed is JSON. The first byte of an input
+ * chooses the format. A person ends a query that does not end with Ctrl-C; here every connection
+ * counts its work and stops, and holds no value of more than a megabyte. */
+#include "kernels/test/fuzz.h"
+#include "results/query.h"
+#include "results/sha256.h"
+#include "store_fixture.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+
+enum { OPERATIONS = 2000, PATIENCE = 20, VALUE_BYTES = 1 << 20, HEAP_BYTES = 256 << 20 };
+
+static long looks;
+
+static int is_enough(void *unused) {
+    (void)unused;
+    return ++looks > PATIENCE;
+}
+
+static int limit(sqlite3 *db, char **why, const struct sqlite3_api_routines *unused) {
+    (void)why, (void)unused;
+    sqlite3_progress_handler(db, OPERATIONS, is_enough, NULL);
+    sqlite3_limit(db, SQLITE_LIMIT_LENGTH, VALUE_BYTES);
+    return SQLITE_OK;
+}
+
+static void hash_file(char out[SHA256_HEX], const char *path) {
+    static char bytes[1 << 20];
+    FILE *file = fopen(path, "rb");
+    CHECK(file != NULL);
+    const size_t n = fread(bytes, 1, sizeof bytes, file);
+    fclose(file);
+    CHECK(n < sizeof bytes);
+    sha256_bytes(out, bytes, n);
+}
+
+static place made(void) {
+    place p = {0};
+    error e = {0};
+    snprintf(p.folder, sizeof p.folder, "%s", fuzz_folder());
+    snprintf(p.db, sizeof p.db, "%s/results.db", p.folder);
+    snprintf(p.journals, sizeof p.journals, "%s/journal", p.folder);
+    fixture_attempt(&p, "aa1", 1, -1, 2, RUN_DONE, 1);
+    fixture_attempt(&p, "aa2", 1, -1, 2, RUN_FAILED, 1);
+    store *s = fixture_open(&p);
+    store_import_all(s, p.journals, NULL, &e);
+    const store_cell cells[] = {{"aa1", "{}", "lr=1 seed=1", "{\"lr\":1,\"seed\":1}"},
+                                {"aa2", "{}", "lr=1 seed=2", "{\"lr\":1,\"seed\":2}"}};
+    store_experiment(s, "x", "x.yaml", "{}", cells, 2, &e);
+    store_close(s);
+    CHECK(!e.code);
+    return p;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    static place p;
+    static char before[SHA256_HEX], after[SHA256_HEX];
+    if (!*p.db) {
+        p = made();
+        hash_file(before, p.db);
+        CHECK(!sqlite3_auto_extension((void (*)(void))limit));
+        sqlite3_hard_heap_limit64(HEAP_BYTES);
+    }
+    if (!size || size > FUZZ_MAX_BYTES / 4) return 0;
+    char *text = strndup((const char *)data + 1, size - 1), *printed = NULL;
+    size_t n = 0;
+    const query_format format = (query_format)(data[0] % N_QUERY_FORMAT);
+    FILE *out = open_memstream(&printed, &n);
+    error e = {0};
+    CHECK(text && out);
+    looks = 0;
+    query_run(p.db, text, NULL, format, out, &e);
+    fclose(out);
+    if (e.code) fuzz_check_error(&e);
+    if (!e.code && format == QUERY_JSON) {
+        json_error_t why;
+        json_t *rows = json_loadb(printed, n, 0, &why);
+        if (!json_is_array(rows)) BUG("%s: %s", why.text, printed);
+        json_decref(rows);
+    }
+    hash_file(after, p.db);
+    CHECK(!strcmp(before, after));
+    free(printed);
+    free(text);
+    return 0;
+}
