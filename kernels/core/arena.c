@@ -10,6 +10,19 @@
 
 enum { ALIGN = 64, CHUNK_BYTES = 1 << 16 };
 
+/* With AddressSanitizer what was not handed out may not be touched, and no two blocks touch. */
+#ifndef __has_feature
+#    define __has_feature(x) 0
+#endif
+#if defined __SANITIZE_ADDRESS__ || __has_feature(address_sanitizer)
+#    include <sanitizer/asan_interface.h>
+enum { GAP = 1 };
+#else
+#    define ASAN_POISON_MEMORY_REGION(p, n)   ((void)(p), (void)(n))
+#    define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
+enum { GAP = 0 };
+#endif
+
 typedef struct chunk {
     struct chunk *next;
     size_t used, size; /* bytes of data[] */
@@ -53,17 +66,19 @@ void arena_free(arena *a) {
 
 void *arena_alloc(arena *a, size_t bytes) {
     if (bytes > SIZE_MAX / 2) out_of_memory(bytes); /* sums below cannot wrap */
-    size_t need = round_up(bytes ? bytes : 1);
+    size_t need = round_up(bytes + GAP ? bytes + GAP : 1);
     if (!a->head || a->head->size - a->head->used < need) {
         size_t size = need > CHUNK_BYTES ? need : CHUNK_BYTES;
         chunk *c = aligned_alloc(ALIGN, round_up(sizeof *c + size));
         if (!c) out_of_memory(bytes);
         *c = (chunk){.next = a->head, .size = size};
+        ASAN_POISON_MEMORY_REGION(c->data, size);
         a->head = c;
     }
     void *p = a->head->data + a->head->used;
     a->head->used += need;
-    return memset(p, 0, need);
+    ASAN_UNPOISON_MEMORY_REGION(p, bytes);
+    return memset(p, 0, bytes);
 }
 
 void *arena_regrow(arena *a, const void *old, size_t old_bytes, size_t new_bytes) {
