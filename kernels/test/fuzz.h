@@ -8,8 +8,10 @@
 #include "kernels/core/arena.h"
 #include "kernels/core/error.h"
 
+#include <ftw.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -49,11 +51,22 @@ static inline void fuzz_hush(bool hush) {
     stderr = hush ? silence : loud;
 }
 
-/* A new folder in memory, which whoever cleans the machine removes. */
+static inline int fuzz_remove_one(const char *path, const struct stat *info, int kind,
+                                  struct FTW *walk) {
+    (void)info, (void)kind, (void)walk;
+    return remove(path);
+}
+
+static char fuzz_folder_path[64];
+static inline void fuzz_remove_folder(void) {
+    nftw(fuzz_folder_path, fuzz_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* A new folder in memory, removed when the program ends by itself; one per target. */
 static inline const char *fuzz_folder(void) {
-    static char path[64];
-    snprintf(path, sizeof path, "%s",
-             access("/dev/shm", W_OK) ? "/tmp/fuzz-XXXXXX" : "/dev/shm/fuzz-XXXXXX");
-    CHECK(mkdtemp(path) != NULL);
-    return path;
+    const bool memory = !access("/dev/shm", W_OK);
+    snprintf(fuzz_folder_path, sizeof fuzz_folder_path, "%s/fuzz-XXXXXX",
+             memory ? "/dev/shm" : "/tmp");
+    CHECK(mkdtemp(fuzz_folder_path) != NULL && !atexit(fuzz_remove_folder));
+    return fuzz_folder_path;
 }
