@@ -23,6 +23,8 @@ const command commands[] = {
     {"show", "RUN", "everything known about one run", command_show},
     {"compare", "[DB:]RUN [DB:]RUN", "what differs between two runs; exit code 0: equal results",
      command_compare},
+    {"verify", "RUN", "train a finished run again and compare every bit; exit code 0: equal",
+     command_verify},
     {"task", "show|export NAME [key=value ...]", "look at the examples of a task", command_task},
     {"probe", "", "logits and gradients of a model on given tokens", command_probe},
     {"theory", "[CHECK ...]", "check hand-built weights against what theory predicts",

@@ -57,3 +57,4 @@ status command_help(int argc, char **argv, error *e);
 status command_rebuild(int argc, char **argv, error *e);
 status command_merge(int argc, char **argv, error *e);
 status command_compare(int argc, char **argv, error *e);
+status command_verify(int argc, char **argv, error *e);

@@ -4,22 +4,12 @@
  * that each comparison is one query. Numbers are compared as stored, which is to the bit. Of the
  * surroundings, those of the last attempt that has any are compared. Does not align curves that
  * were logged at other steps: a point that only one has is a difference. */
-#include "compare.h"
-
+#include "compare_own.h"
 #include "jsontext.h"
 #include "query.h"
 #include "show.h"
-#include "sql.h"
-#include "store_own.h"
 
 #include <assert.h>
-
-struct comparison {
-    arena *arena;
-    store *a;
-    const char *db_a, *db_b;
-    char run_a[128], run_b[128];
-};
 
 /* ---- queries: ?1 and ?2 are the runs; ?3: numbers as text with all their digits ---- */
 
@@ -113,7 +103,7 @@ static const struct section {
                                                 "WHERE d.step IS NOT NULL AND ?3 IS NOT NULL"},
 };
 /* From STATE on they are results. */
-enum { STATE = 3, FINALS, CURVES, HASHES, N_SECTION };
+enum { CODE = 1, ENVIRONMENT, STATE, FINALS, CURVES, HASHES, N_SECTION };
 static_assert(sizeof section / sizeof *section == N_SECTION, "one name per section");
 
 static sqlite3_stmt *rows_of(comparison *c, int i, bool digits, error *e) {
@@ -277,4 +267,11 @@ const char *compare_brief(comparison *c, arena *a, error *e) {
     for (int i = 0; i < STATE && !e->code; i++) around = add_keys(c, i, a, around, e);
     return arena_printf(a, "%s; %s", result ? result : "state",
                         *around ? around : "neither code nor environment differs");
+}
+
+status compare_surroundings(const char **code, const char **machine, comparison *c, arena *a,
+                            error *e) {
+    *code = add_keys(c, CODE, a, "", e);
+    *machine = add_keys(c, ENVIRONMENT, a, "", e);
+    return e->code;
 }

@@ -20,3 +20,7 @@ status compare_results(bool *equal, comparison *c, error *e);
 status compare_print(comparison *c, bool json, FILE *out, error *e);
 /* One line: "train loss from step 5 (0.5 | 0.25); commit, device". In `a`. */
 const char *compare_brief(comparison *c, arena *a, error *e);
+/* The names of what differs in the surroundings of the last attempts, "commit, flags" and "host",
+ * or "". In `a`. */
+status compare_surroundings(const char **code, const char **machine, comparison *c, arena *a,
+                            error *e);
