@@ -23,6 +23,8 @@ static void print_outcome(const grid *g, const sweep_outcome *o) {
     if (o->diverged) printf(", %ld diverged", o->diverged);
     if (o->timeout) printf(", %ld timed out", o->timeout);
     if (o->failed) printf(", %ld failed", o->failed);
+    if (o->stopped) printf(", %ld stopped by early_terminate", o->stopped);
+    if (o->waiting) printf(", %ld paused", o->waiting);
     if (o->preempted) printf(", %ld interrupted", o->preempted);
     printf("; %.1f s\n", o->wall_s);
 }
@@ -85,6 +87,9 @@ static status run_grid(arena *a, const run_flags *f, const grid *g, error *e) {
         printf("interrupted: run the same command again, it goes on where it stopped\n");
         return s;
     }
+    if (outcome.waiting)
+        printf("paused runs wait for others of their group, which --only leaves out or another "
+               "process trains: run without --only, or again\n");
     if (outcome.failed || outcome.timeout)
         printf("failed runs: mixgrid query --preset failed --db %s; again: --retry failed\n",
                f->db);

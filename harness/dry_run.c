@@ -136,17 +136,38 @@ status schedule_dry_run(const grid *g, const schedule_options *options, error *e
     const int each = s ? 0 : workers_each(&d, options->workers);
     int *share_of = options->share.count ? ARENA_NEW(a, int, g->n) : NULL;
     if (!s && share_of) s = share_deal_grid(share_of, g, options->only, options->share.count, e);
-    const plan_options planning = {
-        options->only, options->retry_failed, options->stale, options->pack, each,
-        share_of,      options->share.index};
+    plan_options planning = {.only = options->only,
+                             .retry_failed = options->retry_failed,
+                             .stale = options->stale,
+                             .pack = options->pack,
+                             .workers = each,
+                             .share_of = share_of,
+                             .share = options->share.index};
     const char *db =
         share_of ? share_db(a, options->db, g->experiment, options->share) : options->db;
     if (!s && access(db, F_OK) == 0 && !(results = store_open_readonly(db, e))) s = e->code;
+    const halving *h = NULL;
+    halving_cell *cell = ARENA_NEW(a, halving_cell, g->n);
+    if (!s && g->halving && !(h = halving_new(a, g, e))) s = e->code;
+    if (!s && h) s = refuse_halving_options(g, options, e);
+    if (!s && h) { /* those already stopped are left out; the others may all get to their end */
+        s = halving_judge(cell, h, results, g->halving->n_at, NULL, e);
+        for (int i = 0; i < g->n; i++)
+            if (cell[i].verdict == HALVING_WAITS) cell[i].verdict = HALVING_TRAIN;
+        planning.halving = cell;
+    }
     if (!s) s = plan_sweep(&plan, a, g, results, &d, &planning, e);
     for (int i = 0; i < d.n && !s; i++) room = fmax(room, device_room(&d, i));
     if (!s) s = estimate_time(&seconds, a, &plan, &d, room, e);
     char text[256];
     if (!s) print_plan(g, &plan, &d, each, seconds, room);
+    if (h && !s) {
+        char sentence[512];
+        halving_text(sentence, h);
+        printf("%ld stopped before; time and packs are those of training all others to their "
+               "end\n%s\n",
+               plan.stopped, sentence);
+    }
     if (!s && plan_stale_text(text, &plan, options->stale)) printf("%s\n", text);
     store_close(results);
     arena_free(a);

@@ -246,6 +246,7 @@ static const struct top_key {
     {"exclude", read_exclude},
     {"seeds", sheet_seeds},
     {"select", NULL},
+    {"early_terminate", NULL},
     {"published", NULL},
     {"report", NULL},
 };
@@ -271,7 +272,7 @@ static void unknown_top_key(sheet *s, const char *key, place at) {
         diag_error(s->diag, at,
                    "unknown key %.100s; a grid file has experiment, recipe, defaults, "
                    "grid, zip, when, exclude, baseline_changes, seeds, select, "
-                   "published, report and method",
+                   "early_terminate, published, report and method",
                    key);
 }
 

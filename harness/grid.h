@@ -1,8 +1,8 @@
 /* grid.h - from a grid file and command-line overrides to the list of cells.
  *
  * File: experiment (required), recipe, defaults, grid, zip, when, exclude, baseline_changes, seeds,
- * select, published, report, method; or a W&B sweep file (method, parameters). Nested maps and
- * dotted keys mean the same.
+ * select, early_terminate, published, report, method; or a W&B sweep file (method, parameters).
+ * Nested maps and dotted keys mean the same.
  *
  * Order of cells: the axes of grid, zip and baseline_changes in file order, the last varying
  * fastest; inside each of these the axes that `when` clauses add; seeds innermost. Precedence, low
@@ -21,6 +21,17 @@ typedef struct grid_cell {
     const char *axes_json; /* all axes that apply, full keys, flat: {"model.mixer":"cat",...} */
 } grid_cell;
 
+/* `early_terminate`: at each of these fractions of the steps, of the settings that differ in the
+ * keys of select.over only, the share `keep` goes on; see halving.h. */
+typedef struct halving_rules {
+    const char *metric; /* of the validation: "token_acc" */
+    bool max;
+    double keep;             /* over 0, under 1 */
+    const double *at;        /* [n_at] over 0, under 1, rising */
+    const char *const *over; /* [n_over] full keys */
+    int n_at, n_over;
+} halving_rules;
+
 typedef struct grid {
     const char *experiment, *file;
     const grid_cell *cell; /* [n], n >= 1 */
@@ -29,6 +40,8 @@ typedef struct grid {
     int excluded; /* cells left out by `exclude` */
     int n_axes;
     const char *const *axis; /* [n_axes] full keys of what varies, the seed last */
+    const char *seed_key;
+    const halving_rules *halving; /* NULL: every cell is trained to its end */
     /* For reports: {"experiment","file","description","recipe","axes":{key:[values]},
      * "determined":[keys],"seeds":[],"select":{"over","by","mode"}|null,"published":[],"report":{},
      * "text"}: text is the whole file, description its leading comment lines, determined the keys

@@ -3,7 +3,10 @@
 
 #include <math.h>
 
-enum { EVAL_EXAMPLES = 1000 }; /* of a task that draws its examples, where nothing is said */
+enum {
+    EVAL_EXAMPLES = 1000, /* of a task that draws its examples, where nothing is said */
+    VALIDATIONS = 10
+};
 
 task_options job_task_options(const job *j, int run, long length) {
     const bool drawn = j->task->draw != NULL;
@@ -32,13 +35,26 @@ status job_open_data(job_data *out, const job *j, int run, error *e) {
     return STATUS_OK;
 }
 
-long job_steps_per_epoch(const job *j, const task_set *set) {
-    const long n = (long)set->count[SPLIT_TRAIN], batch = j->train.batch;
+static long epoch_steps(const job *j, long n) {
+    const long batch = j->train.batch;
     return n ? (n + batch - 1) / batch : 0;
 }
 
-long job_steps(const job *j, const task_set *set) {
-    const long epoch = job_steps_per_epoch(j, set);
+long job_steps_per_epoch(const job *j, const task_set *set) {
+    return epoch_steps(j, (long)set->count[SPLIT_TRAIN]);
+}
+
+long job_steps_of(const job *j, long train_count) {
+    const long epoch = epoch_steps(j, train_count);
     if (j->train.epochs <= 0) return j->train.steps;
     return epoch ? (long)ceil(j->train.epochs * (double)epoch) : 0;
+}
+
+long job_steps(const job *j, const task_set *set) {
+    return job_steps_of(j, (long)set->count[SPLIT_TRAIN]);
+}
+
+long job_eval_every(const job *j, long steps) {
+    const long every = j->train.eval_every ? j->train.eval_every : steps / VALIDATIONS;
+    return every < 1 ? 1 : every;
 }

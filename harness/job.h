@@ -36,6 +36,11 @@ task_options job_task_options(const job *j, int run, long length);
  * already open. */
 status job_open_data(job_data *out, const job *j, int run, error *e);
 
+/* Steps between validations: ten of them where nothing is said. */
+long job_eval_every(const job *j, long steps);
+/* Steps of the whole training with this many examples (0: endless data). */
+long job_steps_of(const job *j, long train_count);
+
 /* Steps of the whole training; steps per epoch (0: endless data). */
 long job_steps(const job *j, const task_set *set);
 long job_steps_per_epoch(const job *j, const task_set *set);

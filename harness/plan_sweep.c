@@ -57,8 +57,9 @@ status plan_pack(pack *p, const backend *b, error *e) {
     if (!s) {
         const long batches =
             f->train_count ? (f->train_count + j.train.batch - 1) / j.train.batch : 0;
-        const double steps =
+        const double whole =
             j.train.epochs > 0 ? j.train.epochs * (double)batches : (double)j.train.steps;
+        const double steps = p->pause_at ? (double)p->pause_at : whole;
         const double trained = steps * (double)j.train.batch * f->time * cost.flops_per_token,
                      validated = VALIDATIONS / 3.0 * (double)f->eval_tokens * cost.flops_per_token;
         const size_t scratch =
@@ -80,7 +81,8 @@ static bool has_dropout(const config *c) {
 static const char *shape_key(arena *a, const pack *p) {
     bool dropout = false;
     for (int i = 0; i < p->n; i++) dropout |= has_dropout(p->cell[i]->config);
-    return arena_printf(a, "%s %d %d", p->cell[0]->config->pack_key, p->n, dropout);
+    return arena_printf(a, "%s %d %d %ld", p->cell[0]->config->pack_key, p->n, dropout,
+                        p->pause_at);
 }
 
 /* Large grids hold few shapes: each is built and planned once. */
@@ -113,6 +115,7 @@ typedef struct shape {
     int n, cap;
     int most; /* of them in one pack */
     int open; /* number of the pack that takes the next one; -1: none */
+    long pause_at;
 } shape;
 
 typedef struct missing {
@@ -169,7 +172,7 @@ static status find_missing(sweep_plan *out, missing **list, int *n, arena *a, co
         store_run known = {.state = RUN_PENDING};
         if (s && store_run_get(s, cell->config->id, &known, e)) return e->code;
         const bool failed = known.state == RUN_FAILED || known.state == RUN_TIMEOUT;
-        if (failed && !options->retry_failed) {
+        if (failed && !(options->retry ? options->retry[i] : options->retry_failed)) {
             out->failed_before++;
             continue;
         }
@@ -181,10 +184,16 @@ static status find_missing(sweep_plan *out, missing **list, int *n, arena *a, co
                 continue;
             }
         }
+        if (options->halving && options->halving[i].verdict != HALVING_TRAIN) {
+            out->stopped += options->halving[i].verdict == HALVING_STOPPED;
+            out->waiting += options->halving[i].verdict == HALVING_WAITS;
+            continue;
+        }
         void **found = map_text(shapes, cell->config->pack_key);
         if (!*found) {
             shape *fresh = ARENA_NEW(a, shape, 1);
             fresh->open = -1;
+            fresh->pause_at = options->halving ? options->halving[i].pause_at : 0;
             *found = fresh;
         }
         shape *of = *found;
@@ -204,7 +213,8 @@ static void add_cell(sweep_plan *out, arena *a, const missing *m) {
         s->open = out->n;
         ARENA_GROW(a, out->pack, out->n, out->cap);
         out->pack[out->n++] = (pack){.cell = ARENA_NEW(a, const grid_cell *, s->most),
-                                     .attempt = ARENA_NEW(a, long, s->most)};
+                                     .attempt = ARENA_NEW(a, long, s->most),
+                                     .pause_at = s->pause_at};
     }
     pack *p = &out->pack[s->open];
     p->again |= m->again;

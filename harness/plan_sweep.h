@@ -3,6 +3,7 @@
 #include "catalog.h"
 #include "devices.h"
 #include "grid.h"
+#include "halving.h"
 #include "kernels/core/backend.h"
 #include "only.h"
 #include "results/store.h"
@@ -13,6 +14,7 @@ typedef struct pack {
     long *attempt;          /* [n] number of the next attempt */
     double cost;      /* floating-point operations of the whole training and its evaluations */
     double mem_bytes; /* exact: everything a worker allocates for tensors */
+    long pause_at;    /* step at which its runs pause; 0: never */
     bool again;       /* although a run has a result */
     int crashes;      /* times its worker died by a signal */
     double wait_s;    /* another process has its runs: not before this time of the steady clock */
@@ -23,6 +25,8 @@ typedef struct sweep_plan {
     int n, cap;
     long cells, already; /* of the grid, and of these with a result */
     long failed_before;  /* failed earlier and not asked to be retried */
+    long stopped;        /* by early_terminate */
+    long waiting;        /* at a rung for others of their group */
     long stale;          /* of `already`, or planned again: made by other code */
 } sweep_plan;
 
@@ -34,11 +38,14 @@ typedef enum stale_results { STALE_WARN, STALE_RERUN, STALE_IGNORE, N_STALE } st
 typedef struct plan_options {
     const only *only; /* NULL: all cells */
     bool retry_failed;
+    const bool
+        *retry; /* [cells of the grid] of failed ones; NULL: all, where retry_failed is set */
     stale_results stale;
     int pack;            /* runs that share a tape at most; PACK_AUTO: see plan_sweep */
     int workers;         /* on each device */
     const int *share_of; /* [g->n] share.h: only cells that are dealt to `share`; NULL: all */
     int share;
+    const halving_cell *halving; /* [g->n]; NULL: all are trained to their end */
 } plan_options;
 
 /* Workers on each device: what was asked for, or one per processor, or one per GPU. */

@@ -5,6 +5,7 @@
 #include "schedule.h"
 
 #include "claim_pack.h"
+#include "halving.h"
 #include "progress.h"
 #include "results/claim.h"
 #include "results/clock.h"
@@ -47,7 +48,9 @@ typedef struct sweep {
     store *store;
     claim_folder shared;
     sweep_plan plan;
-    pack **queue; /* packs still to run, in order */
+    const halving *halving;      /* NULL: all are trained to their end */
+    const long *attempts_before; /* [cells] of halving: when this sweep began */
+    pack **queue;                /* packs still to run, in order */
     int n_queue, cap_queue, next;
     slot slot[MAX_WORKERS];
     int slots;
@@ -120,7 +123,8 @@ static _Noreturn void become_worker(sweep *w, const pack *p, int device, int pro
                                     .environment_json = w->environment_json[device],
                                     .attempt = p->attempt,
                                     .again = p->again,
-                                    .patient = w->share_of != NULL};
+                                    .patient = w->share_of != NULL,
+                                    .pause_at = p->pause_at};
     error e = {0};
     status s = worker_run(&j, &options, &e);
     if (s && s != STATUS_INTERRUPTED) fprintf(stderr, "mixgrid: error: %s\n", e.text);
@@ -195,6 +199,7 @@ static status requeue_alone(sweep *w, const pack *p, int i, long attempts, int c
                   .cell = &p->cell[i],
                   .attempt = &p->attempt[i],
                   .again = p->again,
+                  .pause_at = p->pause_at,
                   .crashes = crashes};
     *one->attempt = attempts + 1;
     if (plan_pack(one, w->devices.backend, e)) return e->code;
@@ -269,6 +274,12 @@ static status settle_run(sweep *w, const pack *p, int i, ending how, double wall
         return STATUS_OK;
     }
     if (silent && store_run_get(w->store, id, &run, e)) return e->code;
+    const bool paused = run.state == RUN_PREEMPTED && !how.signal && how.exit_code == STATUS_OK;
+    if (paused) {
+        progress_line(w->view, false, "paused %s  %.12s  %.1f s  %s", cell->label, id, wall_s,
+                      run.message);
+        return STATUS_OK;
+    }
     const bool crashed =
         run.state == RUN_FAILED && how.signal && p->crashes + 1 < w->options->max_attempts;
     if (!w->stopping && (crashed || run.state == RUN_PREEMPTED)) {
@@ -367,6 +378,7 @@ static status take_pack(sweep *w, int i, error *e) {
     w->cost_left += p->n ? p->cost : 0;
     if (!busy->n) return STATUS_OK;
     busy->crashes = p->crashes;
+    busy->pause_at = p->pause_at;
     busy->wait_s = clock_steady_s() + ASK_AGAIN_S;
     if (plan_pack(busy, w->devices.backend, e)) return e->code;
     requeue(w, busy);
@@ -542,6 +554,98 @@ static status take_share(sweep *w, error *e) {
     return share_deal_grid(share_of, w->grid, o->only, o->share.count, e);
 }
 
+/* ---- rounds of early_terminate; without it there is one ---- */
+
+/* The scheduler's word on runs that stand at a rung and were not among the best. */
+static status stop_run(sweep *w, const grid_cell *cell, const halving_cell *c, error *e) {
+    store_run run;
+    if (store_run_get(w->store, cell->config->id, &run, e)) return e->code;
+    const bool open = run.state == RUN_PREEMPTED || run.state == RUN_RUNNING;
+    if (!open || !claim_take(w->shared.claims, cell->config->id)) return STATUS_OK;
+    const char *message =
+        arena_printf(w->arena, "stopped by early_terminate at step %ld: place %d of %d by val/%s.",
+                     c->stopped_at, c->place, c->of, w->grid->halving->metric);
+    const status s = store_run_fail(w->store, w->home.journal, cell->config->id,
+                                    config_json(w->arena, cell->config, CONFIG_IDENTITY),
+                                    RUN_CANCELLED, 0, 0, message, "", e);
+    claim_release(w->shared.claims, cell->config->id);
+    progress_line(w->view, false, "%s %s  %.12s  %s", run_state_name[RUN_CANCELLED], cell->label,
+                  cell->config->id, message);
+    return s;
+}
+
+/* What failed before this sweep is tried once in it, in whichever round. */
+static const bool *find_retries(sweep *w, error *e) {
+    bool *retry = ARENA_NEW(w->arena, bool, w->grid->n);
+    for (int i = 0; i < w->grid->n && !e->code; i++) {
+        store_run run;
+        if (store_run_get(w->store, w->grid->cell[i].config->id, &run, e)) break;
+        const bool failed = run.state == RUN_FAILED || run.state == RUN_TIMEOUT;
+        retry[i] = w->options->retry_failed && failed && run.attempts == w->attempts_before[i];
+    }
+    return retry;
+}
+
+static status note_attempts(sweep *w, error *e) {
+    long *attempts = ARENA_NEW(w->arena, long, w->grid->n);
+    w->attempts_before = attempts;
+    for (int i = 0; i < w->grid->n; i++) {
+        store_run run;
+        if (store_run_get(w->store, w->grid->cell[i].config->id, &run, e)) return e->code;
+        attempts[i] = run.attempts;
+    }
+    return STATUS_OK;
+}
+
+static status run_round(sweep *w, plan_options plan, int round, error *e) {
+    const grid *g = w->grid;
+    if (w->halving) {
+        halving_cell *cell = ARENA_NEW(w->arena, halving_cell, g->n);
+        plan.retry = find_retries(w, e);
+        if (e->code || halving_judge(cell, w->halving, w->store, round, plan.retry, e))
+            return e->code;
+        for (int i = 0; i < g->n && !signals; i++)
+            if (cell[i].verdict == HALVING_STOPPED && stop_run(w, &g->cell[i], &cell[i], e))
+                return e->code;
+        plan.halving = cell;
+    }
+    if (plan_sweep(&w->plan, w->arena, g, w->store, &w->devices, &plan, e)) return e->code;
+    if (!round) {
+        char text[256];
+        w->out->cells = w->plan.cells;
+        w->out->already = w->plan.already;
+        w->out->failed = w->plan.failed_before;
+        w->view = progress_new(w->arena, w->slots, w->plan.cells);
+        if (plan_stale_text(text, &w->plan, w->options->stale))
+            progress_line(w->view, false, "%s", text);
+    }
+    w->out->stopped = w->plan.stopped;
+    w->out->waiting = w->plan.waiting;
+    for (int i = 0; i < w->plan.n; i++) requeue(w, &w->plan.pack[i]);
+    catch_signals();
+    return loop(w, e);
+}
+
+static status run_rounds(sweep *w, const plan_options *plan, error *e) {
+    const int last = w->halving ? w->grid->halving->n_at : 0;
+    status s = w->halving ? note_attempts(w, e) : STATUS_OK;
+    for (int round = 0; !s && round <= last && !w->stopping; round++)
+        s = run_round(w, *plan, round, e);
+    if (w->view) progress_end(w->view);
+    return s;
+}
+
+status refuse_halving_options(const grid *g, const schedule_options *options, error *e) {
+    if (g->halving && options->share.count)
+        return error_set(e, STATUS_USAGE,
+                         "--share does not go with early_terminate, which compares runs of all "
+                         "shares; leave one of them out.");
+    if (!g->halving || options->stale != STALE_RERUN) return STATUS_OK;
+    return error_set(e, STATUS_USAGE,
+                     "--stale rerun does not go with early_terminate, whose verdicts come from the "
+                     "results that would be made again; use another --db.");
+}
+
 status schedule_run(const grid *g, const schedule_options *options, sweep_outcome *out, error *e) {
     arena *a = arena_new();
     sweep w = {.grid = g,
@@ -557,25 +661,18 @@ status schedule_run(const grid *g, const schedule_options *options, sweep_outcom
     status s = devices_find(&w.devices, a, options->device, e);
     const int each = s ? 0 : workers_each(&w.devices, options->workers);
     if (!s && options->share.count) s = take_share(&w, e);
-    const plan_options plan = {
-        options->only, options->retry_failed, options->stale, options->pack, each,
-        w.share_of,    options->share.index};
+    const plan_options plan = {.only = options->only,
+                               .retry_failed = options->retry_failed,
+                               .stale = options->stale,
+                               .pack = options->pack,
+                               .workers = each,
+                               .share_of = w.share_of,
+                               .share = options->share.index};
+    if (!s) s = refuse_halving_options(g, options, e);
+    if (!s && g->halving && !(w.halving = halving_new(a, g, e))) s = e->code;
     if (!s) make_slots(&w, each);
     if (!s) s = open_store(&w, e);
-    if (!s) s = plan_sweep(&w.plan, a, g, w.store, &w.devices, &plan, e);
-    if (!s) {
-        out->cells = w.plan.cells;
-        out->already = w.plan.already;
-        out->failed = w.plan.failed_before;
-        w.view = progress_new(a, w.slots, w.plan.cells);
-        char text[256];
-        if (plan_stale_text(text, &w.plan, options->stale))
-            progress_line(w.view, false, "%s", text);
-        for (int i = 0; i < w.plan.n; i++) requeue(&w, &w.plan.pack[i]);
-        catch_signals();
-        s = loop(&w, e);
-        progress_end(w.view);
-    }
+    if (!s) s = run_rounds(&w, &plan, e);
     store_close(w.store);
     claims_close(w.shared.claims);
     out->wall_s = clock_steady_s() - start_s;

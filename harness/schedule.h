@@ -21,12 +21,16 @@ typedef struct schedule_options {
 
 typedef struct sweep_outcome {
     long cells, already, done, diverged, failed, timeout, preempted;
+    long stopped, waiting; /* by early_terminate; at a rung for runs of their group */
     double wall_s;
 } sweep_outcome;
 
 /* STATUS_OK, STATUS_RUNS_FAILED (failed or timed out), STATUS_INTERRUPTED, or an error that kept
  * the sweep from running. Progress on stderr. */
 status schedule_run(const grid *g, const schedule_options *options, sweep_outcome *out, error *e);
+
+/* Options that do not go with early_terminate. */
+status refuse_halving_options(const grid *g, const schedule_options *options, error *e);
 
 /* Cells, packs, memory and time without running anything, on stdout. */
 status schedule_dry_run(const grid *g, const schedule_options *options, error *e);

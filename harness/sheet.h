@@ -91,5 +91,10 @@ typedef struct cell_list {
 } cell_list;
 void sheet_expand(sheet *s, cell_list *out);
 
+/* rules.c: `early_terminate` beside `select`; NULL where there is none, or after an error. */
+const halving_rules *sheet_halving(const sheet *s);
+/* What to write in place of a W&B sweep file's early_terminate. */
+void sheet_refuse_hyperband(const sheet *s, const yaml *y, place at);
+
 /* spec.c: labels of the cells, axes, spec_json. */
 void sheet_describe(sheet *s, cell_list *cells, grid *out);

@@ -403,6 +403,8 @@ void sheet_describe(sheet *s, cell_list *cells, grid *out) {
         .excluded = (int)s->excluded,
         .n_axes = d.n,
         .axis = keys,
+        .seed_key = s->schema->seed_key,
+        .halving = sheet_halving(s),
         .spec_json = spec_json(&d),
     };
 }

@@ -90,8 +90,8 @@ static void read_method(sheet *s, const yaml *y, const yaml *cap) {
 void wandb_read(sheet *s, const yaml *root) {
     static const char *const known[] = {"method",  "parameters",  "name",  "experiment",
                                         "run_cap", "description", "seeds", NULL};
-    static const char *const ignored[] = {"program", "project",         "entity", "command",
-                                          "metric",  "early_terminate", NULL};
+    static const char *const ignored[] = {"program", "project", "entity",
+                                          "command", "metric",  NULL};
     read_method(s, yaml_get(root, "method"), yaml_get(root, "run_cap"));
     const yaml *name = yaml_get(root, "experiment");
     if (!name) name = yaml_get(root, "name");
@@ -102,7 +102,9 @@ void wandb_read(sheet *s, const yaml *root) {
         bool is_known = false, is_ignored = false;
         for (int k = 0; known[k]; k++) is_known |= !strcmp(root->key[i], known[k]);
         for (int k = 0; ignored[k]; k++) is_ignored |= !strcmp(root->key[i], ignored[k]);
-        if (is_ignored)
+        if (!strcmp(root->key[i], "early_terminate"))
+            sheet_refuse_hyperband(s, root->item[i], root->key_at[i]);
+        else if (is_ignored)
             diag_warning(s->diag, root->key_at[i], "%s of a W&B sweep file has no effect here",
                          root->key[i]);
         else if (!is_known)

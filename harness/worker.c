@@ -16,7 +16,6 @@
 
 enum { PROGRESS_MS = 200, PATIENCE_S = 60, LOOK_MS = 50 };
 enum {
-    VALIDATIONS = 10,
     LOOK_EVERY = 50 /* steps; not log_every, which must not change a result */
 };
 static const double EXPLODED = 100; /* times the first loss: the run will not come back */
@@ -49,6 +48,7 @@ typedef struct worker {
     uint64_t *hash;       /* [R] */
     journal **journal;    /* [R] */
     bool *timed_out;      /* [R] */
+    bool *paused;         /* [R] */
     bool begun;           /* the attempts are in the journals */
     long steps, epoch, eval_every;
     double start_s, checkpoint_s, progress_s;
@@ -75,8 +75,7 @@ static status open_data(worker *w, error *e) {
             j->model.max_time = w->data[0].at_length[i]->time;
     w->steps = job_steps(j, w->trained[0]);
     w->epoch = job_steps_per_epoch(j, w->trained[0]);
-    w->eval_every = j->train.eval_every ? j->train.eval_every : w->steps / VALIDATIONS;
-    if (w->eval_every < 1) w->eval_every = 1;
+    w->eval_every = job_eval_every(j, w->steps);
     return STATUS_OK;
 }
 
@@ -338,6 +337,12 @@ static bool must_collect(const worker *w, long step, double now) {
            now - w->checkpoint_s >= c->checkpoint_s;
 }
 
+/* Nothing is pending: this step was validated. */
+static status pause_active(worker *w, error *e) {
+    for (int r = 0; r < w->job.runs; r++) w->paused[r] = w->cursor[r].phase == PHASE_ACTIVE;
+    return checkpoint_all(w, e);
+}
+
 static status train(worker *w, error *e) {
     const train_config *c = &w->job.train;
     for (int r = 0; r < w->job.runs; r++)
@@ -345,6 +350,7 @@ static status train(worker *w, error *e) {
             (optim_run){w->job.run[r].lr, w->job.run[r].wd, w->cursor[r].phase == PHASE_ACTIVE};
     long step = w->cursor[0].step; /* the same for all runs of a pack */
     while (step < w->steps && any_active(w)) {
+        if (w->options->pause_at && step >= w->options->pause_at) return pause_active(w, e);
         trainer_step(w->trainer, step, schedule_at(c, step, w->steps, w->epoch), w->optim_run);
         step++;
         const double now = clock_steady_s();
@@ -375,6 +381,7 @@ static status score_split(worker *w, split which, int length, error *e) {
     evaluation *v = ARENA_NEW(a, evaluation, w->job.runs);
     status s = evaluate_at(w, v, a, which, length, e);
     for (int r = 0; r < w->job.runs && !s; r++) {
+        if (w->paused[r]) continue;
         const task_set *set = length < 0 ? w->trained[r] : w->data[r].at_length[length];
         if (length < 0) {
             if (!w->timed_out[r]) /* a point of the curve, if the run never goes on */
@@ -392,14 +399,29 @@ static status score_split(worker *w, split which, int length, error *e) {
     return s;
 }
 
-static status finish(worker *w, error *e) {
+static status score_all(worker *w, error *e) {
     if (score_split(w, SPLIT_VAL, -1, e) || score_split(w, SPLIT_TEST, -1, e)) return e->code;
     for (int i = 0; i < w->job.eval.lengths.n; i++)
         if (score_split(w, SPLIT_TEST, i, e)) return e->code;
+    return STATUS_OK;
+}
+
+static bool all_paused(const worker *w) {
+    for (int r = 0; r < w->job.runs; r++)
+        if (!w->paused[r]) return false;
+    return true;
+}
+
+static status finish(worker *w, error *e) {
+    if (!all_paused(w) && score_all(w, e)) return e->code;
     for (int r = 0; r < w->job.runs; r++) {
         char message[160] = "";
         run_state state = RUN_DONE;
-        if (w->timed_out[r]) {
+        if (w->paused[r]) {
+            state = RUN_PREEMPTED;
+            snprintf(message, sizeof message,
+                     "paused at step %ld to be compared by early_terminate.", w->cursor[r].step);
+        } else if (w->timed_out[r]) {
             state = RUN_TIMEOUT;
             snprintf(
                 message, sizeof message,
@@ -414,7 +436,8 @@ static status finish(worker *w, error *e) {
     }
     if (flush_all(w, true, e)) return e->code;
     for (int r = 0; r < w->job.runs; r++)
-        if (!w->timed_out[r]) checkpoint_remove(w->options->home.checkpoint, w->job.run[r].run_id);
+        if (!w->timed_out[r] && !w->paused[r])
+            checkpoint_remove(w->options->home.checkpoint, w->job.run[r].run_id);
     return STATUS_OK;
 }
 
@@ -433,7 +456,8 @@ status worker_run(const job *j, const worker_options *options, error *e) {
                 .cursor = ARENA_NEW(a, run_cursor, n),
                 .hash = ARENA_NEW(a, uint64_t, n),
                 .journal = ARENA_NEW(a, journal *, n),
-                .timed_out = ARENA_NEW(a, bool, n)};
+                .timed_out = ARENA_NEW(a, bool, n),
+                .paused = ARENA_NEW(a, bool, n)};
     w.checkpoint_s = w.start_s;
     status s = options->backend->open(options->device, (numerics)j->train.numerics, e);
     if (!s) s = open_data(&w, e);

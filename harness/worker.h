@@ -22,7 +22,8 @@ typedef struct worker_options {
     const char *environment_json; /* provenance of this attempt */
     const long *attempt;          /* [R] number of this attempt of each run, from 1 */
     bool again;                   /* although the runs may have a result */
-    bool patient; /* further signals say the same: a cluster signals all processes of a job */
+    bool patient;  /* further signals say the same: a cluster signals all processes of a job */
+    long pause_at; /* 0: never; else a multiple of the steps between validations, see below */
 } worker_options;
 
 /* What the steps of a pack have measured is looked at when the log, a validation or the end needs
@@ -32,6 +33,9 @@ typedef struct worker_options {
  *
  * A journal may know more than the scheduler did, of a worker that outlived the one before: if it
  * holds this attempt or a result already, nothing is done and STATUS_INTERRUPTED is returned.
+ *
+ * At the step pause_at, after its validation, runs that are still in training are checkpointed and
+ * end as preempted, to go on later or not (halving.h); the others end as always. STATUS_OK.
  *
  * Trains the pack to its end, or to the first SIGINT, SIGTERM, SIGUSR1 or SIGUSR2: then it
  * checkpoints and returns STATUS_INTERRUPTED; a second signal ends the process at once. Every run's

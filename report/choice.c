@@ -71,6 +71,7 @@ static void variant_add(arena *a, variant *v, const record_run *run) {
     v->run[i] = run;
     v->n_done += run->state == RUN_DONE;
     v->n_failed += run_failed(run);
+    v->n_stopped += run->state == RUN_CANCELLED;
 }
 
 sample sample_map(arena *a, const variant *v, bool failures_are_0,

@@ -11,9 +11,9 @@
 #include "record.h"
 
 typedef struct variant {
-    const int *value;       /* [n_axis], -1: absent; the seed axis is -1 */
-    const record_run **run; /* [n_run], by seed */
-    int n_run, cap_run, n_done, n_failed;
+    const int *value;                                /* [n_axis], -1: absent; the seed axis is -1 */
+    const record_run **run;                          /* [n_run], by seed */
+    int n_run, cap_run, n_done, n_failed, n_stopped; /* stopped: by early_terminate, no result */
     double score; /* mean of the val metric, NAN: no finished run or nothing to choose by */
 } variant;
 

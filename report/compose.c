@@ -266,9 +266,13 @@ static void list_selection(lines *l, const choice *c) {
                              "Selection: %s, %d settings per row, by the %s mean over seeds of %s "
                              "on the %s split; failed runs count as 0 for accuracies and behind "
                              "all others else; ties go to the lower loss, then to the order of the "
-                             "grid. Test values take no part in it.",
+                             "grid. Test values take no part in it.%s",
                              over.s, c->search_n, r->by_max ? "largest" : "smallest",
-                             metric_find(r->by_name).title, r->by_split));
+                             metric_find(r->by_name).title, r->by_split,
+                             r->n_by_state[RUN_CANCELLED]
+                                 ? " Settings that were stopped early by early_terminate (state "
+                                   "cancelled, each with its place) were not chosen from."
+                                 : ""));
 }
 
 /* What reproducibility checklists ask for, in their order. */
@@ -324,7 +328,7 @@ document *document_compose(arena *a, const choice *c, const table_list *tables,
     *d = (document){.arena = a, .title = r->name};
     compose_lead(d, r->description);
     compose_facts(d, r);
-    int open = r->n_run - r->n_by_state[RUN_DONE] - n_failed(r);
+    int open = r->n_run - r->n_by_state[RUN_DONE] - r->n_by_state[RUN_CANCELLED] - n_failed(r);
     if (open)
         add(d, BLOCK_WARNING)->text =
             arena_printf(a,

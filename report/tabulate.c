@@ -87,12 +87,14 @@ static void caption_rows(text *t, const choice *c) {
 
 /* What a mean covers, and how many runs are missing in it. */
 static void caption_samples(text *t, const choice *c) {
-    int n_max = 0, unfinished = 0, failed = 0;
+    int n_max = 0, unfinished = 0, failed = 0, stopped = 0;
     for (int i = 0; i < c->n_row; i++) {
         const variant *v = c->row[i].chosen;
         if (v->n_run > n_max) n_max = v->n_run;
         failed += v->n_failed;
-        unfinished += v->n_run - v->n_done - v->n_failed;
+        unfinished += v->n_run - v->n_done - v->n_failed - v->n_stopped;
+        for (int k = 0; k < c->row[i].n_candidate; k++)
+            stopped += c->row[i].candidate[k]->n_stopped;
     }
     if (n_max == 1)
         text_add(t, "Values of one seed on the %s split (n = 1): no interval can be given.",
@@ -105,6 +107,10 @@ static void caption_samples(text *t, const choice *c) {
     if (failed)
         text_add(t, " %d failed or diverged %s not in the means.", failed,
                  failed == 1 ? "run is" : "runs are");
+    if (stopped)
+        text_add(t, " %d %s stopped early by early_terminate and %s neither as %s nor as %s.",
+                 stopped, stopped == 1 ? "run was" : "runs were", stopped == 1 ? "counts" : "count",
+                 stopped == 1 ? "a result" : "results", stopped == 1 ? "a failure" : "failures");
     if (unfinished)
         text_add(t, " %d %s not finished yet.", unfinished,
                  unfinished == 1 ? "run is" : "runs are");

@@ -63,6 +63,14 @@ typedef struct store_run {
     char message[512];
 } store_run;
 status store_run_get(store *s, const char *run_id, store_run *out, error *e);
+/* The last point of a curve (of the whole split) up to a step. step -1: there is none; a value that
+ * is not finite is NAN. */
+typedef struct store_value {
+    long step;
+    double value;
+} store_value;
+status store_value_at(store_value *out, store *s, const char *run_id, const char *split,
+                      const char *name, long upto, error *e);
 /* Scheduler's own verdict on a run whose worker died or never started. signal: 0 or the signal;
  * log_tail: its stderr, of which the last 4 KB are kept. Written to the run's journal as well
  * (rebuild must agree). It ends the last attempt if that has no end, and otherwise counts as one
