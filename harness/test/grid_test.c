@@ -358,8 +358,8 @@ static void errors_of_the_file(void **state) {
             "\"grid:\" to vary it\n");
     refuses(HEAD "foo: 1\n",
             "g.yaml:3:1: error: unknown key foo; a grid file has experiment, recipe, defaults, "
-            "grid, zip, when, exclude, baseline_changes, seeds, select, early_terminate, published, "
-            "report and method\n");
+            "grid, zip, when, exclude, baseline_changes, seeds, select, early_terminate, "
+            "published, report and method\n");
     refuses("experiment: e\ndefaults:\n  task.name: mqar\n  task: {lenght: 8}\n  train.lr: x\n"
             "  model: {mixer: cat, mixer: cat}\n",
             "g.yaml:4:10: error: unknown key task.lenght; did you mean task.length?\n"

@@ -222,6 +222,14 @@ static void runs_that_are_done_are_judged_as_they_were(void **state) {
     assert_true(asked(&f, "SELECT count(*) FROM run WHERE state = 'cancelled' AND message LIKE "
                           "'%step 20: place 2 of 2%'") == 4);
     folder_remove(&f);
+    /* at the end the lower rate is ahead of where the higher one stood at the first rung */
+    f = two_grids();
+    o = sweep(&f, "plain", "train.lr=1e-3");
+    ended(&o, STATUS_OK);
+    o = sweep(&f, "halving", "train.lr=1e-3,1.2e-3");
+    ended(&o, STATUS_OK);
+    says(o.out, "8 cells: 8 done (4 before);");
+    folder_remove(&f);
 }
 
 static void diverged_runs_come_last(void **state) {
