@@ -32,7 +32,9 @@ status claim_pack_take(pack *p, pack *busy, pack *ended, arena *a, const claim_f
         /* Only now, as the journal may have grown until the claim was granted. */
         if (store_import(f->store, f->journals, id, e) || store_run_get(f->store, id, &now, e))
             break;
-        if (now.attempts < p->attempt[i]) {
+        /* Its last attempt may have been under way when the pack was planned. */
+        const bool has_result = now.state == RUN_DONE || now.state == RUN_DIVERGED;
+        if (now.attempts < p->attempt[i] && (p->again || !has_result)) {
             add(&ours, p, i);
         } else if (is_over(now.state)) {
             add(ended, p, i);
