@@ -81,12 +81,17 @@ static inline size_t delta_work(int time, int key, int value) {
            n * (5 * n + 2);
 }
 
-enum { SCAN_CHUNK = 32 }; /* tokens whose states are kept at once in backward of the scan */
+/* The scan on a CPU: tokens whose states are kept at once in backward; channels taken together. */
+enum { SCAN_CHUNK = 64, SCAN_LANES = 16 };
 
-/* The state, one at the start of each chunk, and one before each token of a chunk. */
-static inline size_t scan_work(int time, int cols, int state) {
-    const size_t chunks = ((size_t)time + SCAN_CHUNK - 1) / SCAN_CHUNK;
-    return (size_t)cols * (size_t)state * (1 + chunks + SCAN_CHUNK);
+/* Tokens of a chunk; forward has one. */
+static inline long scan_kept(int time) { return time < SCAN_CHUNK ? time : SCAN_CHUNK; }
+
+/* Of SCAN_LANES channels: rates, the state, da, a state at the start of each chunk, decays and
+ * states of a chunk's tokens, and two tiles to be summed; room for alignment. */
+static inline size_t scan_work(int time, int state) {
+    const size_t rows = 3 + (size_t)block_count(time, SCAN_CHUNK) + 2 * (size_t)scan_kept(time);
+    return SCAN_LANES * (rows * (size_t)state + 2 * (size_t)attention_padded(state) + 1);
 }
 
 /* Numerator, denominator, their derivatives, and two exponents, per channel. */

@@ -18,7 +18,7 @@ static const char *shape(node *n) {
             "b or c is not [runs, batch, time, state]");
     REQUIRE(d->n == (size_t)(x->dim[0] * x->dim[3]), "d is not [runs, channels]");
     tensor_like(n->out, x);
-    n->work_n = scan_work(x->dim[2], x->dim[3], a->dim[2]);
+    n->work_n = scan_work(x->dim[2], a->dim[2]);
     return NULL;
 }
 
