@@ -1,17 +1,34 @@
 /* map.c - functions of one variable; see kernels.def.
  *
- * In float everything but log1p is polynomial, most of it by the exponential of cpu.h. A function
+ * In float everything is polynomial, most of it by the exponential of cpu.h. A function
  * is one line of the table below: its value and its derivative, given x. */
 #include "cpu.h"
 #include "kernels/core/functions.h"
 
 static inline real real_tanh(real x) { return 2 * real_sigmoid(2 * x) - 1; }
 
+#ifdef REAL_IS_DOUBLE
+static inline real real_log1p(real u) { return log1p(u); }
+#else
+/* log(1 + u) for 0 <= u <= 1 in float: 2 atanh(s) with s = u / (2 + u) <= 1/3, whose series ends
+ * after s^15, below 2e-9 of the sum; 2 s = u - s u keeps the rounding of s out of the leading term.
+ * Measured over all u from 2^-60: error at most 1.06 ulp. */
+static inline float real_log1p(float u) {
+    const float s = u / (2 + u), s2 = s * s;
+    float p = 2.0f / 15;
+    p = p * s2 + 2.0f / 13;
+    p = p * s2 + 2.0f / 11;
+    p = p * s2 + 2.0f / 9;
+    p = p * s2 + 2.0f / 7;
+    p = p * s2 + 2.0f / 5;
+    p = p * s2 + 2.0f / 3;
+    return u - s * (u - p * s2);
+}
+#endif
+
 /* max(x, 0) + log(1 + e^-|x|): neither overflows nor cancels. */
 static inline real real_softplus(real x) {
-    const real tail = real_exp(x < 0 ? x : -x);
-    return (x > 0 ? x : 0) +
-           (sizeof(real) == sizeof(float) ? (real)log1pf((float)tail) : (real)log1p((double)tail));
+    return (x > 0 ? x : 0) + real_log1p(real_exp(x < 0 ? x : -x));
 }
 
 #ifdef REAL_IS_DOUBLE

@@ -1,10 +1,12 @@
-/* math_test.c - errors of the polynomial exponential, silu and gelu of the float builds against
- * libm in double, scanned over all of their range (every STEP-th float), and the special values. */
+/* math_test.c - errors of the polynomial exponential, silu, gelu and softplus of the float builds
+ * against libm in double, scanned over all of their range (every STEP-th float), and the special
+ * values. */
 #define REAL_IS_FLOAT
 #define KERNEL_SUFFIX test
 #include "kernels/cpu/cpu.h"
 
 #include "kernels/core/backend.h"
+#include "kernels/core/functions.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -113,6 +115,25 @@ static void gelu_error(const backend *b) {
     assert_true(worst < 1.3e-7 && worst_slope < 3e-7 && worst_tail < 3e-6);
 }
 
+static void softplus_error(const backend *b) {
+    double worst = 0;
+    float x[BLOCK], y[BLOCK];
+    const float last[] = {3e38f, -87.0f};
+    for (int sign = 0; sign < 2; sign++)
+        for (uint32_t bits = scan_start(last[sign]); scan(x, &bits, last[sign]);) {
+            b->kernels->map_fwd(y, x, MAP_SOFTPLUS, 0, BLOCK);
+            for (int i = 0; i < BLOCK; i++) {
+                const double v = (double)x[i], exact = fmax(v, 0) + log1p(exp(-fabs(v)));
+                worst = worse(worst, fabs((double)y[i] - exact) / exact);
+            }
+        }
+    print_message("%s softplus: relative error %.3g\n", b->name, worst);
+    assert_true(worst < 1.5e-7);
+    const float at[] = {NAN, INFINITY, -INFINITY, -200};
+    b->kernels->map_fwd(y, at, MAP_SOFTPLUS, 0, 4);
+    assert_true(isnan(y[0]) && y[1] == INFINITY && y[2] == 0 && y[3] == 0);
+}
+
 /* No NaN is lost and none is made of a finite number. */
 static void special_values(const backend *b) {
     const float x[] = {NAN, -NAN, 3e38f, -3e38f, 100, -100, 0, 1e-38f, 1e-45f};
@@ -140,6 +161,10 @@ static void test_gelu_error(void **state) {
     (void)state;
     each_float_build(gelu_error);
 }
+static void test_softplus_error(void **state) {
+    (void)state;
+    each_float_build(softplus_error);
+}
 static void test_special_values(void **state) {
     (void)state;
     each_float_build(special_values);
@@ -149,7 +174,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_exp_error),      cmocka_unit_test(test_exp_special),
         cmocka_unit_test(test_silu_error),     cmocka_unit_test(test_gelu_error),
-        cmocka_unit_test(test_special_values),
+        cmocka_unit_test(test_softplus_error), cmocka_unit_test(test_special_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
