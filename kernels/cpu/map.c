@@ -12,7 +12,7 @@ static inline real real_log1p(real u) { return log1p(u); }
 #else
 /* log(1 + u) for 0 <= u <= 1 in float: 2 atanh(s) with s = u / (2 + u) <= 1/3, whose series ends
  * after s^15, below 2e-9 of the sum; 2 s = u - s u keeps the rounding of s out of the leading term.
- * Measured over all u from 2^-60: error at most 1.06 ulp. */
+ * Measured at every third float from 2^-60: error at most 1.06 ulp. */
 static inline float real_log1p(float u) {
     const float s = u / (2 + u), s2 = s * s;
     float p = 2.0f / 15;
