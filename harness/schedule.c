@@ -505,7 +505,7 @@ static status import_unfinished(sweep *w, error *e) {
 }
 
 static status open_store(sweep *w, error *e) {
-    bool rebuild = false;
+    bool rebuild = false, changed;
     if (refuse_foreign_file(w->options->db, e) || refuse_foreign_file(w->db, e) ||
         make_folder(dirname(arena_text(w->arena, w->options->db)), e) ||
         make_folder(dirname(arena_text(w->arena, w->db)), e) || make_folder(w->home.journal, e) ||
@@ -525,8 +525,8 @@ static status open_store(sweep *w, error *e) {
                                   c->label, c->axes_json};
     }
     if (store_experiment(w->store, w->grid->experiment, w->grid->file, w->grid->spec_json, cells, n,
-                         e) ||
-        store_experiments_save(w->store, w->home.journal, w->grid->experiment, true, e))
+                         &changed, e) ||
+        store_experiments_save(w->store, w->home.journal, w->grid->experiment, changed, e))
         return e->code;
     return import_unfinished(w, e);
 }

@@ -236,7 +236,7 @@ static status take_one(store *s, const char *folder, const char *stem, bool join
         long known = sql_long(&s->q, &bad, 0, "SELECT count(*) FROM experiment WHERE name = ?1",
                               "t", x.name);
         if (!bad.code && !known) {
-            store_experiment(s, x.name, x.file, x.spec, x.cell, x.n, &bad);
+            store_experiment(s, x.name, x.file, x.spec, x.cell, x.n, NULL, &bad);
             counts->experiments++;
             counts->cells += x.n;
         } else if (!bad.code && join)

@@ -239,8 +239,33 @@ status store_config(store *s, const char *run_id, const char *config_json, error
         "t", run_id);
 }
 
+/* Is this experiment in the database already, cell by cell? Their configurations follow from the
+ * run ids. */
+static bool is_known(store *s, const char *name, const char *file, const char *spec_json,
+                     const store_cell *cells, int n, error *e) {
+    if (!sql_long(&s->q, e, 0,
+                  "SELECT count(*) FROM experiment WHERE name = ?1 AND file = ?2 AND "
+                  "spec = json(?3)",
+                  "ttt", name, file, spec_json) ||
+        sql_long(&s->q, e, 0, "SELECT count(*) FROM cell WHERE experiment = ?1", "t", name) != n)
+        return false;
+    sqlite3_stmt *row = sql_bind(
+        &s->q, e, "SELECT run, label, axes FROM cell WHERE experiment = ?1 ORDER BY position", "t",
+        name);
+    bool same = true;
+    for (int i = 0; same && sql_row(&s->q, row, e); i++)
+        same = !strcmp(sql_text(row, 0), cells[i].run_id) &&
+               !strcmp(sql_text(row, 1), cells[i].label) &&
+               !strcmp(sql_text(row, 2), cells[i].axes_json);
+    if (row) sqlite3_reset(row);
+    return same && !e->code;
+}
+
 status store_experiment(store *s, const char *name, const char *file, const char *spec_json,
-                        const store_cell *cells, int n, error *e) {
+                        const store_cell *cells, int n, bool *changed, error *e) {
+    const bool known = is_known(s, name, file, spec_json, cells, n, e);
+    if (changed) *changed = !known;
+    if (known || e->code) return e->code;
     sql_do(&s->q, e, "BEGIN IMMEDIATE", "");
     if (!e->code)
         sql_do(&s->q, e,

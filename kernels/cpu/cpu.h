@@ -17,6 +17,15 @@
 /* A pointer moved on, or NULL: a gradient that is not wanted. */
 #define OFFSET(p, n) ((p) ? (p) + (n) : NULL)
 
+/* v = the lanes of a and b (numbered on) that the vector `which` names. */
+#ifdef __clang__
+#    define SHUFFLE_BY(v, a, b, which)                                                             \
+        for (int lane = 0, n_lanes = sizeof(v) / sizeof((v)[0]); lane < n_lanes; lane++)           \
+        (v)[lane] = (which)[lane] < n_lanes ? (a)[(which)[lane]] : (b)[(which)[lane] - n_lanes]
+#else
+#    define SHUFFLE_BY(v, a, b, which) (v) = __builtin_shuffle(a, b, which)
+#endif
+
 #ifdef REAL_IS_DOUBLE
 static inline real real_exp(real x) { return exp(x); }
 static inline real real_sqrt(real x) { return sqrt(x); }

@@ -126,7 +126,9 @@ static inline real lanes_sum(const vec *of) {
         lanes swap;
 #pragma GCC unroll 16
         for (int i = 0; i < TILE_LANES; i++) swap[i] = i ^ half;
-        v += __builtin_shuffle(v, swap);
+        vec other;
+        SHUFFLE_BY(other, v, v, swap);
+        v += other;
     }
     return v[0];
 }

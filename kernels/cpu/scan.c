@@ -115,9 +115,12 @@ static inline void lanes_sums(vec *v, const real *x) {
             other[l] = own[l] ^ half;
         }
 #pragma GCC unroll 8
-        for (int i = 0; i < half; i++)
-            s[i] = __builtin_shuffle(s[i], s[i + half], own) +
-                   __builtin_shuffle(s[i], s[i + half], other);
+        for (int i = 0; i < half; i++) {
+            vec first, second;
+            SHUFFLE_BY(first, s[i], s[i + half], own);
+            SHUFFLE_BY(second, s[i], s[i + half], other);
+            s[i] = first + second;
+        }
     }
     *v = s[0];
 }

@@ -59,7 +59,7 @@ static void add_experiment(store *s, const place *p, const char *name, const cha
         cell[i] = (store_cell){run[i], FIXTURE_CONFIG, label[i], axes[i]};
     }
     if (store_experiment(s, name, "grid.yaml", "{\"text\":\"a: \\u0001 1e-3\",\"x\":1e-3}", cell, n,
-                         &e) ||
+                         NULL, &e) ||
         store_experiments_save(s, p->journals, name, true, &e))
         fail_msg("%s", e.text);
 }

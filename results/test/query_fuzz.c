@@ -49,7 +49,7 @@ static place made(void) {
     store_import_all(s, p.journals, NULL, &e);
     const store_cell cells[] = {{"aa1", "{}", "lr=1 seed=1", "{\"lr\":1,\"seed\":1}"},
                                 {"aa2", "{}", "lr=1 seed=2", "{\"lr\":1,\"seed\":2}"}};
-    store_experiment(s, "x", "x.yaml", "{}", cells, 2, &e);
+    store_experiment(s, "x", "x.yaml", "{}", cells, 2, NULL, &e);
     store_close(s);
     CHECK(!e.code);
     return p;

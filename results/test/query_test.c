@@ -35,7 +35,7 @@ static int setup(void **state) {
                           {"aa2", "{}", "lr=1 seed=2", "{\"lr\":1,\"seed\":2}"},
                           {"bb", "{}", "lr=2 seed=1", "{\"lr\":2,\"seed\":1}"},
                           {"cc", "{}", "lr=2 seed=2", "{\"lr\":2,\"seed\":2}"}};
-    store_experiment(s, "x", "x.yaml", "{}", cells, 4, &e);
+    store_experiment(s, "x", "x.yaml", "{}", cells, 4, NULL, &e);
     store_close(s);
     return e.code;
 }

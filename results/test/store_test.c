@@ -199,8 +199,9 @@ static void test_experiment_shares_runs(void **state) {
         {"b", "{\"train.seed\":8}", "lr=0.3 seed=8", "{\"train.lr\":0.3,\"train.seed\":8}"},
     };
     error e = {0};
-    assert_int_equal(store_experiment(s, "x", "x.yaml", "{\"axes\":[]}", cells, 2, &e), STATUS_OK);
-    assert_int_equal(store_experiment(s, "y", "y.yaml", "{}", cells, 1, &e), STATUS_OK);
+    assert_int_equal(store_experiment(s, "x", "x.yaml", "{\"axes\":[]}", cells, 2, NULL, &e),
+                     STATUS_OK);
+    assert_int_equal(store_experiment(s, "y", "y.yaml", "{}", cells, 1, NULL, &e), STATUS_OK);
     ask_is(s, "SELECT experiments FROM v_runs WHERE run = 'a'", "x y");
     ask_is(s, "SELECT state FROM run WHERE id = 'b'", "pending");
     ask_is(s, "SELECT group_concat(DISTINCT variant) FROM cell", "{\"train.lr\":0.3}");
@@ -208,10 +209,11 @@ static void test_experiment_shares_runs(void **state) {
            "SELECT runs || ' ' || n || ' ' || mean FROM v_by_seed "
            "WHERE experiment = 'x' AND slice = ''",
            "2 1 0.5");
-    assert_int_equal(store_experiment(s, "x", "x.yaml", "{}", cells, 1, &e), STATUS_OK);
+    assert_int_equal(store_experiment(s, "x", "x.yaml", "{}", cells, 1, NULL, &e), STATUS_OK);
     ask_is(s, "SELECT count(*) FROM cell", "2");
     ask_is(s, "SELECT count(*) FROM run", "2");
-    assert_int_equal(store_experiment(s, "x", "x.yaml", "{", cells, 1, &e), STATUS_ENVIRONMENT);
+    assert_int_equal(store_experiment(s, "x", "x.yaml", "{", cells, 1, NULL, &e),
+                     STATUS_ENVIRONMENT);
     ask_is(s, "SELECT count(*) FROM cell", "2"); /* taken back as a whole */
     store_close(s);
 }

@@ -126,7 +126,7 @@ static void test_bit_flips_anywhere_lose_nothing(void **state) {
     fixture_attempt(&p, "b", 1, -1, 9, RUN_FAILED, 2);
     store *s = fixture_open(&p);
     assert_int_equal(store_import_all(s, p.journals, NULL, &e), STATUS_OK);
-    assert_int_equal(store_experiment(s, "x", "x.yaml", "{}", cell, 2, &e), STATUS_OK);
+    assert_int_equal(store_experiment(s, "x", "x.yaml", "{}", cell, 2, NULL, &e), STATUS_OK);
     long runs, written; /* puts the experiment beside the journals */
     assert_int_equal(store_rebuild(s, p.journals, &runs, &written, &e), STATUS_OK);
     content_hash(s, expect);
