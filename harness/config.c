@@ -2,20 +2,11 @@
 #include "config.h"
 
 #include "resolve.h"
+#include "results/sha256.h"
 
-#include <openssl/sha.h>
 #include <string.h>
 
-static void hash_text(char out[CONFIG_ID_CHARS], const text_buffer *b) {
-    static const char digit[] = "0123456789abcdef";
-    unsigned char digest[SHA256_DIGEST_LENGTH];
-    SHA256((const unsigned char *)b->text, (size_t)b->n, digest);
-    for (int i = 0; i < SHA256_DIGEST_LENGTH; i++) {
-        out[2 * i] = digit[digest[i] >> 4];
-        out[2 * i + 1] = digit[digest[i] & 15];
-    }
-    out[CONFIG_ID_CHARS - 1] = '\0';
-}
+_Static_assert((int)CONFIG_ID_CHARS == (int)SHA256_HEX, "a run id is a SHA-256");
 
 void config_identify(config *c, text_buffer *scratch) {
     char start[32];
@@ -30,7 +21,7 @@ void config_identify(config *c, text_buffer *scratch) {
             buffer_add(scratch, c->entry[i]->pair);
         }
         buffer_add(scratch, "}");
-        hash_text(pack ? c->pack_key : c->id, scratch);
+        sha256_bytes(pack ? c->pack_key : c->id, scratch->text, (size_t)scratch->n);
     }
 }
 

@@ -1,5 +1,6 @@
 /* sha256.c - see sha256.h; a thin coat over libcrypto. Not over its EVP interface, whose header
- * names a parameter `rand`, which banned.h forbids. */
+ * names a parameter `rand`, which banned.h forbids; nor SHA256() in one call, which allocates
+ * behind it and leaves the digest unwritten when that fails. */
 #define OPENSSL_API_COMPAT 0x10100000L
 #include "sha256.h"
 
@@ -25,7 +26,12 @@ void sha256_add(sha256 *h, const void *bytes, size_t n) {
 void sha256_end(sha256 *h, char out[SHA256_HEX]) {
     unsigned char digest[SHA256_DIGEST_LENGTH];
     CHECK(SHA256_Final(digest, &h->context) == 1);
-    for (int i = 0; i < SHA256_DIGEST_LENGTH; i++) snprintf(out + 2 * i, 3, "%02x", digest[i]);
+    for (int i = 0; i < SHA256_DIGEST_LENGTH; i++) {
+        static const char digit[] = "0123456789abcdef";
+        out[2 * i] = digit[digest[i] >> 4];
+        out[2 * i + 1] = digit[digest[i] & 15];
+    }
+    out[2 * SHA256_DIGEST_LENGTH] = '\0';
     free(h);
 }
 
