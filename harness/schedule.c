@@ -673,6 +673,7 @@ status schedule_run(const grid *g, const schedule_options *options, sweep_outcom
     if (!s) make_slots(&w, each);
     if (!s) s = open_store(&w, e);
     if (!s) s = run_rounds(&w, &plan, e);
+    if (!s) s = store_fold(w.store, e);
     store_close(w.store);
     claims_close(w.shared.claims);
     out->wall_s = clock_steady_s() - start_s;

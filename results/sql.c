@@ -25,6 +25,11 @@ status sql_failed(sql *s, error *e) {
                          "another --db.",
                          s->path);
     case SQLITE_READONLY:
+        if (sqlite3_extended_errcode(s->db) == SQLITE_READONLY_ROLLBACK)
+            return error_set(e, STATUS_ENVIRONMENT,
+                             "%s was not closed in order; `mixgrid rebuild --db %s` brings it in "
+                             "order, nothing is lost.",
+                             s->path, s->path);
         return error_set(e, STATUS_ENVIRONMENT,
                          "%s cannot be written: the file or its folder is read-only; use --db with "
                          "a place you may write to.",

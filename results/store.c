@@ -185,13 +185,21 @@ store *store_open_readonly(const char *path, error *e) {
     return NULL;
 }
 
+status store_fold(store *s, error *e) {
+    sqlite3_busy_timeout(s->q.db, 0);
+    const int failed =
+        sqlite3_exec(s->q.db, "PRAGMA journal_mode = DELETE", NULL, NULL, NULL) & 0xff;
+    if (!failed || failed == SQLITE_BUSY || failed == SQLITE_LOCKED) return STATUS_OK;
+    return error_set(e, STATUS_ENVIRONMENT,
+                     "%s could not be closed in order: %s; nothing is lost, give the same command "
+                     "again when the disk is well.",
+                     s->q.path, sqlite3_errmsg(s->q.db));
+}
+
 void store_close(store *s) {
     if (!s) return;
-    if (s->lock >= 0) {
-        error ignored = {0}; /* a reader keeps the log in use: then it stays */
-        sqlite3_busy_timeout(s->q.db, 0);
-        sql_script(&s->q, "PRAGMA journal_mode = DELETE", &ignored);
-    }
+    error ignored = {0};
+    if (s->lock >= 0) store_fold(s, &ignored);
     sql_close(&s->q);
     place_unlock(s->lock, s->q.path);
     arena_free(s->arena);

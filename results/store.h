@@ -18,7 +18,11 @@ typedef struct store store;
 store *store_open(const char *path, bool *needs_rebuild, error *e);
 /* Read only; a missing file is an error that names the command that creates it. */
 store *store_open_readonly(const char *path, error *e);
-void store_close(store *s); /* may be NULL; leaves one plain file, readable from read-only media */
+/* Folds the write-ahead log into the database, for writers that want to know whether that worked.
+ * Where a reader uses the log, it stays: no error. */
+status store_fold(store *s, error *e);
+/* Folds, and leaves one plain file, readable from read-only media. s may be NULL. */
+void store_close(store *s);
 sqlite3 *store_handle(store *s);
 /* In a forked child that goes on without exec: lets go of the lock it inherited, so that it ends
  * with its owner. The child must not use or close the store. */
