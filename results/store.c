@@ -38,6 +38,9 @@ static status check_identity(store *s, long *schema_version, error *e) {
     long version = pragma_long(s, "PRAGMA user_version", e);
     long n_tables = sql_long(&s->q, e, 0, "SELECT count(*) FROM sqlite_master", "");
     if (e->code) return e->code;
+    /* KiB at most, for pages that were read: with the default 2 MiB, checking and looking through
+     * the runs of a large sweep reads the file six times */
+    sql_script(&s->q, "PRAGMA cache_size = -262144", e);
     *schema_version = version;
     const bool is_new = id == 0 && version == 0 && n_tables == 0;
     if (!is_new && id != APPLICATION_ID)

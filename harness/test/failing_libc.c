@@ -26,13 +26,21 @@ void *__libc_memalign(size_t alignment, size_t bytes);
 
 static fault_plan *plan; /* shared with the driver and with forked workers; NULL: no faults */
 
-__attribute__((constructor)) static void map_plan(void) {
+static void map_plan(void) {
     const char *path = getenv("MIXGRID_FAULT");
     const long fd = path ? syscall(SYS_openat, AT_FDCWD, path, O_RDWR | O_CLOEXEC, 0) : -1;
     if (fd < 0) return;
     void *p = mmap(NULL, sizeof *plan, PROT_READ | PROT_WRITE, MAP_SHARED, (int)fd, 0);
     syscall(SYS_close, fd);
     if (p != MAP_FAILED) plan = p;
+}
+
+/* Counting starts here: what libraries do before main is theirs. */
+int __real_main(int argc, char **argv);
+int __wrap_main(int argc, char **argv);
+int __wrap_main(int argc, char **argv) {
+    map_plan();
+    return __real_main(argc, argv);
 }
 
 /* Counts a call; true where it must fail. */
