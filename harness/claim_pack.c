@@ -8,8 +8,13 @@ static void add(pack *to, const pack *from, int i) {
     to->attempt[to->n++] = from->attempt[i];
 }
 
-static pack room_for(arena *a, int n) {
-    return (pack){.cell = ARENA_NEW(a, const grid_cell *, n), .attempt = ARENA_NEW(a, long, n)};
+/* No runs yet, and all else as in this pack. */
+static pack part_of(const pack *p, arena *a) {
+    pack part = *p;
+    part.n = 0;
+    part.cell = ARENA_NEW(a, const grid_cell *, p->n);
+    part.attempt = ARENA_NEW(a, long, p->n);
+    return part;
 }
 
 /* Preempted and running: by a scheduler that was stopped or killed, as its claim is gone. */
@@ -19,9 +24,9 @@ static bool is_over(run_state s) {
 
 status claim_pack_take(pack *p, pack *busy, pack *ended, arena *a, const claim_folder *f,
                        error *e) {
-    pack ours = room_for(a, p->n);
-    *busy = room_for(a, p->n);
-    *ended = room_for(a, p->n);
+    pack ours = part_of(p, a);
+    *busy = part_of(p, a);
+    *ended = part_of(p, a);
     for (int i = 0; i < p->n && !e->code; i++) {
         const char *id = p->cell[i]->config->id;
         store_run now;
@@ -33,8 +38,7 @@ status claim_pack_take(pack *p, pack *busy, pack *ended, arena *a, const claim_f
         if (store_import(f->store, f->journals, id, e) || store_run_get(f->store, id, &now, e))
             break;
         /* Its last attempt may have been under way when the pack was planned. */
-        const bool has_result = now.state == RUN_DONE || now.state == RUN_DIVERGED;
-        if (now.attempts < p->attempt[i] && (p->again || !has_result)) {
+        if (now.attempts < p->attempt[i] && (p->again || !run_has_result(now.state))) {
             add(&ours, p, i);
         } else if (is_over(now.state)) {
             add(ended, p, i);
@@ -44,9 +48,7 @@ status claim_pack_take(pack *p, pack *busy, pack *ended, arena *a, const claim_f
             ours.attempt[ours.n - 1] = now.attempts + 1;
         }
     }
-    p->n = ours.n;
-    p->cell = ours.cell;
-    p->attempt = ours.attempt;
+    *p = ours;
     return e->code;
 }
 

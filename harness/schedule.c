@@ -265,7 +265,10 @@ static status settle_run(sweep *w, const pack *p, int i, ending how, double wall
     store_run run;
     if (store_import(w->store, w->home.journal, id, e) || store_run_get(w->store, id, &run, e))
         return e->code;
-    const bool silent = run.attempts < p->attempt[i] || run.state == RUN_RUNNING;
+    /* a result that another process brought meanwhile needs no verdict */
+    const bool silent =
+        (run.attempts < p->attempt[i] && (p->again || !run_has_result(run.state))) ||
+        run.state == RUN_RUNNING;
     error busy = {0};
     if (silent && pass_verdict(w, p, cell, how, &busy)) {
         if (!w->share_of) return error_set(e, busy.code, "%s", busy.text);
@@ -377,8 +380,6 @@ static status take_pack(sweep *w, int i, error *e) {
     w->left += p->n;
     w->cost_left += p->n ? p->cost : 0;
     if (!busy->n) return STATUS_OK;
-    busy->crashes = p->crashes;
-    busy->pause_at = p->pause_at;
     busy->wait_s = clock_steady_s() + ASK_AGAIN_S;
     if (plan_pack(busy, w->devices.backend, e)) return e->code;
     requeue(w, busy);
@@ -497,8 +498,7 @@ static status import_unfinished(sweep *w, error *e) {
         const char *id = w->grid->cell[i].config->id;
         store_run run;
         if (store_run_get(w->store, id, &run, e)) return e->code;
-        if (run.state != RUN_DONE && run.state != RUN_DIVERGED &&
-            store_import(w->store, w->home.journal, id, e))
+        if (!run_has_result(run.state) && store_import(w->store, w->home.journal, id, e))
             return e->code;
     }
     return STATUS_OK;

@@ -134,8 +134,8 @@ static status open_journals(worker *w, error *e) {
         w->journal[r] = journal_open(folder, run_id, e);
         if (!w->journal[r]) return e->code;
         const journal_past past = journal_last(w->journal[r]);
-        const bool finished = past.state == RUN_DONE || past.state == RUN_DIVERGED;
-        if (past.attempt >= w->options->attempt[r] || (finished && !w->options->again))
+        if (past.attempt >= w->options->attempt[r] ||
+            (run_has_result(past.state) && !w->options->again))
             return STATUS_INTERRUPTED;
     }
     return STATUS_OK;

@@ -27,6 +27,9 @@ typedef enum run_state {
 } run_state;
 extern const char *const run_state_name[N_RUN_STATE]; /* "pending", "running", ... */
 
+/* Is there nothing left to train? A diverged run is a result as well. */
+static inline bool run_has_result(run_state s) { return s == RUN_DONE || s == RUN_DIVERGED; }
+
 /* Opens for appending; creates the folder and the file, cuts a torn tail. NULL with an error when
  * that fails or another process is writing this journal. */
 journal *journal_open(const char *folder, const char *run_id, error *e);
