@@ -65,12 +65,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         sqlite3_hard_heap_limit64(HEAP_BYTES);
     }
     if (!size || size > FUZZ_MAX_BYTES / 4) return 0;
-    char *text = strndup((const char *)data + 1, size - 1), *printed = NULL;
+    char *text = calloc(size, 1), *printed = NULL;
     size_t n = 0;
     const query_format format = (query_format)(data[0] % N_QUERY_FORMAT);
     FILE *out = open_memstream(&printed, &n);
     error e = {0};
     CHECK(text && out);
+    memcpy(text, data + 1, size - 1);
     looks = 0;
     query_run(p.db, text, NULL, format, out, &e);
     fclose(out);
