@@ -122,6 +122,7 @@ static _Noreturn void become_worker(sweep *w, const pack *p, int device, int pro
                                     .progress_fd = progress_fd,
                                     .environment_json = w->environment_json[device],
                                     .attempt = p->attempt,
+                                    .data = p->data,
                                     .again = p->again,
                                     .patient = w->share_of != NULL,
                                     .pause_at = p->pause_at};

@@ -56,6 +56,16 @@ typedef struct worker {
     step_result last; /* of the first run, at the last collect */
 } worker;
 
+/* Between the plan of the sweep, which compared it with the runs before, and now. */
+static status refuse_changed_data(const worker *w, int r, error *e) {
+    const char *planned = w->options->data, *now = w->data[r].trained->data;
+    if (!planned || !now || !strcmp(planned, now)) return STATUS_OK;
+    return error_set(e, STATUS_ENVIRONMENT,
+                     "the data of %s have changed since this sweep began; restore the file, then "
+                     "run again with --retry failed.",
+                     strchr(now, ' ') + 1);
+}
+
 /* Runs with equal data seeds share their sets: they are opened, and later drawn, once. */
 static status open_data(worker *w, error *e) {
     job *j = &w->job;
@@ -64,7 +74,7 @@ static status open_data(worker *w, error *e) {
         while (twin < r && w->data[twin].data_seed != j->run[r].data_seed) twin++;
         if (twin < r)
             w->data[r] = w->data[twin];
-        else if (job_open_data(&w->data[r], j, r, e))
+        else if (job_open_data(&w->data[r], j, r, e) || refuse_changed_data(w, r, e))
             return e->code;
         w->trained[r] = w->data[r].trained;
     }
@@ -154,6 +164,7 @@ static status begin_attempts(worker *w, error *e) {
         journal_model(w->journal[r],
                       &(model_facts){cost.params, cost.state_size, cost.forward_flops_per_token,
                                      cost.flops_per_token, (double)bytes});
+        if (w->trained[r]->data) journal_event(w->journal[r], "data", w->trained[r]->data);
     }
     return STATUS_OK;
 }

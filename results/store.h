@@ -94,6 +94,10 @@ status store_stale(store_stale_runs *out, arena *a, store *s, const char *enviro
                    error *e);
 bool store_is_stale(const store_stale_runs *stale, const char *run_id);
 
+/* Runs write which data of files they read as an event "data": "PRINT SETTINGS". An error when a
+ * run of this database has another print of the same settings. */
+status store_refuse_other_data(store *s, const char *data, error *e);
+
 /* One measured speed (`mixgrid bench`). time_s: Unix seconds; environment_json: provenance. */
 typedef struct store_bench {
     double time_s, value;
