@@ -57,7 +57,7 @@ status store_export_run(store *s, const char *journal_folder, const char *run_id
 /* Makes all tables again from the journals, in one step: readers see the old rows or the new ones.
  * What only the database knows goes into the folder first: runs without a journal (`*n_written`
  * counts them), experiments without a file. A journal that is wrong leaves the old rows in place;
- * what is new in the others is added. */
+ * what is new in the others is added. So does one that is shorter than what was read of it. */
 status store_rebuild(store *s, const char *journal_folder, long *n_runs, long *n_written, error *e);
 
 /* What the scheduler needs to know of a run; RUN_PENDING when it is unknown. */
