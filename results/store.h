@@ -8,6 +8,7 @@
 #include "kernels/core/arena.h"
 
 #include <sqlite3.h>
+#include <stdio.h>
 
 typedef struct store store;
 
@@ -59,6 +60,18 @@ status store_export_run(store *s, const char *journal_folder, const char *run_id
  * counts them), experiments without a file. A journal that is wrong leaves the old rows in place;
  * what is new in the others is added. So does one that is shorter than what was read of it. */
 status store_rebuild(store *s, const char *journal_folder, long *n_runs, long *n_written, error *e);
+
+/* Holds a database to the journals beside it and changes neither: its pages and indexes, and every
+ * row that comes from a journal or a file of an experiment. Each difference is a line on `file`. A
+ * value that changed on the disk breaks no page, so nothing else notices it. A journal that is
+ * wrong is an error. */
+typedef struct store_check_result {
+    long runs, unheld; /* in the database; without a journal, so held to nothing */
+    long differ;       /* runs that are not what their journals say */
+    long pages;        /* things wrong in pages and indexes: then rows are not compared */
+} store_check_result;
+status store_check(store_check_result *out, const char *path, const char *journal_folder,
+                   FILE *file, error *e);
 
 /* What the scheduler needs to know of a run; RUN_PENDING when it is unknown. */
 typedef struct store_run {
