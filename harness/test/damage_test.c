@@ -370,6 +370,38 @@ static void damaged_files_lose_no_result(void **state) {
     assert_int_equal(lost, 0);
 }
 
+static void flip_in_text(void) { spoil(folder_at(&work, "damage.txt"), FLIP, 100); }
+
+/* What the program says, and that the text as it was brings the results. */
+static void text_that_changes_is_named_whenever_it_does(void **state) {
+    (void)state;
+#define LONG_RUN RUN_AGAIN "train.steps=1500 train.log_every=500"
+    set_scene(TEXT);
+    must_end(LONG_RUN, STATUS_OK);
+    const char *done = file_of("journal/*.jsonl"), *hash = hash_in(&work, "results.db");
+    const char *run = arena_printf(work.arena, "%.12s", strrchr(done, '/') + 1);
+    flip_in_text(); /* all is done: nothing to mix */
+    must_end(LONG_RUN, STATUS_OK);
+    outcome o = mixgrid(&work, arena_printf(work.arena, "verify %s --db {}/results.db", run));
+    assert_int_equal(o.code, STATUS_ENVIRONMENT);
+    assert_non_null(strstr(o.err, "the data of corpus=damage.txt tokens=word "));
+    assert_non_null(strstr(o.err, " have changed since run "));
+    char expected[65];
+    snprintf(expected, sizeof expected, "%s", hash);
+    /* while the first of two runs is trained */
+    set_scene(TEXT);
+    const pid_t pid = mixgrid_start(&work, LONG_RUN);
+    const struct timespec pause = {.tv_nsec = 1000000};
+    for (int i = 0; i < 20000 && number_of("journal/*.jsonl") < 2; i++) nanosleep(&pause, NULL);
+    flip_in_text();
+    o = mixgrid_end_in_time(&work, pid);
+    assert_int_equal(o.code, STATUS_RUNS_FAILED);
+    assert_non_null(strstr(o.err, " have changed since this sweep began; restore the file"));
+    flip_in_text();
+    must_end(LONG_RUN, STATUS_OK);
+    assert_string_equal(hash_in(&work, "results.db"), expected);
+}
+
 static int set_up(void **state) {
     (void)state;
     const folder f = folder_new();
@@ -390,6 +422,8 @@ static int tear_down(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(damaged_files_lose_no_result)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(damaged_files_lose_no_result),
+        cmocka_unit_test(text_that_changes_is_named_whenever_it_does)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
