@@ -36,7 +36,7 @@ enum { MOST_LINES = 20 };
 #define ARTIFACTS(db) "run, path, kind, bytes, sha256 FROM " db ".artifact"
 #define CELLS(db)                                                                                  \
     "run, experiment, position, label, axes, variant, file, spec FROM " db ".cell JOIN " db        \
-    ".experiment ON name = experiment"
+    ".experiment ON name = experiment WHERE name IN (SELECT name FROM main.experiment)"
 
 static const char *const difference[][2] = {
     DIFFERENCE("configuration or state", RUNS),
@@ -68,7 +68,8 @@ static status look_inside(store_check_result *out, store *s, FILE *file, error *
 }
 
 /* Runs that were tried and have no journal cannot be held to one; rebuild writes theirs from their
- * rows. Neither can those that were not tried and are in no file of an experiment. */
+ * rows. Neither can those that were not tried and are in no file of an experiment, nor cells of an
+ * experiment without a file. */
 static const char without_journal[] =
     "SELECT count(*) FROM given.run WHERE attempts > 0 AND id NOT IN (SELECT run FROM main.import)";
 static const char forget_those[] =

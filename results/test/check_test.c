@@ -151,6 +151,15 @@ static void test_run_without_a_journal_is_counted(void **state) {
     assert_int_equal(found.differ, 0);
 }
 
+/* As a mixgrid left it that knew no files of experiments. */
+static void test_experiment_without_a_file_is_no_difference(void **state) {
+    (void)state;
+    char said[4096], path[256];
+    snprintf(path, sizeof path, "%s/experiments/results.db/x.jsonl", p.journals);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(check(said).differ, 0);
+}
+
 static void test_database_in_use_is_left_alone(void **state) {
     (void)state;
     error e = {0};
@@ -202,6 +211,7 @@ int main(void) {
         TEST(test_index_that_lies_is_noticed),
         TEST(test_reference_to_nothing_is_noticed),
         TEST(test_run_without_a_journal_is_counted),
+        TEST(test_experiment_without_a_file_is_no_difference),
         TEST(test_database_in_use_is_left_alone),
         TEST(test_cut_journal_does_not_replace_its_rows),
     };
