@@ -110,6 +110,9 @@ bool store_is_stale(const store_stale_runs *stale, const char *run_id);
 /* Runs write which data of files they read as an event "data": "PRINT SETTINGS". An error when a
  * run of this database has another print of the same settings. */
 status store_refuse_other_data(store *s, const char *data, error *e);
+/* One line on `notes` for each such settings of which the database has several prints, as when
+ * results of machines came together. */
+status store_tell_mixed_data(store *s, FILE *notes, error *e);
 
 /* One measured speed (`mixgrid bench`). time_s: Unix seconds; environment_json: provenance. */
 typedef struct store_bench {

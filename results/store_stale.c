@@ -56,3 +56,19 @@ status store_refuse_other_data(store *s, const char *data, error *e) {
     sqlite3_reset(row);
     return e->code;
 }
+
+status store_tell_mixed_data(store *s, FILE *notes, error *e) {
+    sqlite3_stmt *row =
+        sql_bind(&s->q, e,
+                 "SELECT substr(detail, instr(detail, ' ') + 1) AS settings, count(DISTINCT run), "
+                 "count(DISTINCT detail) AS prints FROM event WHERE what = 'data' "
+                 "GROUP BY settings HAVING prints > 1 ORDER BY settings",
+                 "");
+    while (sql_row(&s->q, row, e))
+        fprintf(
+            notes,
+            "mixgrid: the %s runs on %s read %s different texts, so they do not compare; mixgrid "
+            "query \"SELECT run, detail FROM event WHERE what = 'data'\" --db %s tells which.\n",
+            sql_text(row, 1), sql_text(row, 0), sql_text(row, 2), s->q.path);
+    return e->code;
+}

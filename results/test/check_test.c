@@ -202,6 +202,39 @@ static void test_cut_journal_does_not_replace_its_rows(void **state) {
     store_close(s);
 }
 
+/* Runs on texts: a print and the settings that say which text. */
+static void test_runs_on_other_data_are_named(void **state) {
+    (void)state;
+    static const char *const data[] = {"0123 corpus=x tokens=byte", "0123 corpus=x tokens=word",
+                                       "4567 corpus=x tokens=word"};
+    static const char *const run[] = {"a", "b", "d"};
+    error e = {0};
+    fixture_attempt(&p, "d", 1, -1, 2, RUN_DONE, 1);
+    store *s = fixture_open(&p);
+    for (int i = 0; i < 3; i++) {
+        char said[4096];
+        FILE *notes = tmpfile();
+        if (i < 2) assert_int_equal(store_refuse_other_data(s, data[i], &e), STATUS_OK);
+        journal *j = journal_open(p.journals, run[i], &e);
+        journal_event(j, "data", data[i]);
+        assert_int_equal(journal_close(j, &e), STATUS_OK);
+        assert_int_equal(store_import_all(s, p.journals, NULL, &e), STATUS_OK);
+        assert_int_equal(store_tell_mixed_data(s, notes, &e), STATUS_OK);
+        rewind(notes);
+        said[fread(said, 1, sizeof said - 1, notes)] = '\0';
+        fclose(notes);
+        if (i < 2)
+            assert_string_equal(said, "");
+        else
+            assert_non_null(
+                strstr(said, "the 2 runs on corpus=x tokens=word read 2 different texts"));
+    }
+    assert_int_equal(store_refuse_other_data(s, data[0], &e), STATUS_OK);
+    assert_int_equal(store_refuse_other_data(s, data[1], &e), STATUS_ENVIRONMENT);
+    assert_non_null(strstr(e.text, "the data of corpus=x tokens=word have changed since run d "));
+    store_close(s);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void) {
@@ -212,6 +245,7 @@ int main(void) {
         TEST(test_reference_to_nothing_is_noticed),
         TEST(test_run_without_a_journal_is_counted),
         TEST(test_experiment_without_a_file_is_no_difference),
+        TEST(test_runs_on_other_data_are_named),
         TEST(test_database_in_use_is_left_alone),
         TEST(test_cut_journal_does_not_replace_its_rows),
     };
