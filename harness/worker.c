@@ -102,11 +102,27 @@ static status reserve_scratch(const worker *w, error *e) {
     return b->reserve(most.scratch, e);
 }
 
+/* Points before a checkpoint that its journal has lost would be missing for ever. */
+static bool journals_fit(const worker *w) {
+    for (int r = 0; r < w->job.runs; r++) {
+        if (journal_begins(w->journal[r], w->cursor[r].mark)) continue;
+        fprintf(stderr,
+                "mixgrid: the checkpoint of run %.12s at step %ld is not used: its journal has not "
+                "what it had then. The run starts again.\n",
+                w->job.run[r].run_id, w->cursor[r].step);
+        return false;
+    }
+    return true;
+}
+
 /* All runs of a pack go on from the same step, or all start again. */
 static void resume(worker *w) {
-    if (!checkpoint_resume(w->options->home.checkpoint, &w->job, trainer_optim(w->trainer),
-                           w->cursor))
-        trainer_reset(w->trainer);
+    if (checkpoint_resume(w->options->home.checkpoint, &w->job, trainer_optim(w->trainer),
+                          w->cursor) &&
+        journals_fit(w))
+        return;
+    memset(w->cursor, 0, (size_t)w->job.runs * sizeof *w->cursor);
+    trainer_reset(w->trainer);
 }
 
 /* Bytes of run r alone: what is stored of a run does not depend on its pack. */
@@ -177,6 +193,7 @@ static status flush_all(worker *w, bool durable, error *e) {
 
 static status checkpoint_all(worker *w, error *e) {
     if (flush_all(w, true, e)) return e->code;
+    for (int r = 0; r < w->job.runs; r++) w->cursor[r].mark = journal_written(w->journal[r]);
     for (int r = 0; r < w->job.runs; r++)
         if (checkpoint_save(w->options->home.checkpoint, &w->job, trainer_optim(w->trainer), r,
                             &w->cursor[r], e))

@@ -101,7 +101,22 @@ static long number_of(const char *pattern) {
     return n;
 }
 
-/* In the middle of its first run, with two checkpoints. */
+/* Its first run has two checkpoints and has logged something. */
+static bool is_under_way(void) {
+    glob_t found = {0};
+    bool logged = false;
+    if (number_of("checkpoint/*.previous.safetensors") &&
+        !glob(folder_at(&work, "journal/*.jsonl"), 0, NULL, &found)) {
+        error e = {0};
+        long n;
+        const char *text = file_bytes(work.arena, found.gl_pathv[0], -1, &n, &e);
+        logged = text && strstr(text, "\"type\":\"metric\"");
+    }
+    globfree(&found);
+    return logged;
+}
+
+/* In the middle of its first run. */
 static void halt(void) {
     outcome o = {0};
     for (int try = 0; try < 20 && o.code != STATUS_INTERRUPTED; try++) {
@@ -109,8 +124,7 @@ static void halt(void) {
         folder_write(&work, "grid.yaml", drawn_grid);
         const pid_t pid = mixgrid_start(&work, RUN_AGAIN "train.checkpoint_s=0");
         const struct timespec pause = {.tv_nsec = 1000000};
-        for (int i = 0; i < 20000 && !number_of("checkpoint/*.previous.safetensors"); i++)
-            nanosleep(&pause, NULL);
+        for (int i = 0; i < 20000 && !is_under_way(); i++) nanosleep(&pause, NULL);
         kill(pid, SIGTERM);
         o = mixgrid_end_in_time(&work, pid);
     }
@@ -164,6 +178,7 @@ typedef struct kind {
 
 static const kind kinds[] = {
     {"journal of a run", FINISHED, {"journal/*.jsonl"}, {RUN_AGAIN, REBUILD}},
+    {"journal of an interrupted run", HALTED, {"journal/*.jsonl"}, {RUN_AGAIN, REBUILD}},
     {"file of an experiment", FINISHED, {"journal/experiments/*/*.jsonl"}, {RUN_AGAIN, REBUILD}},
     {"database", FINISHED, {"results.db"}, {RUN_AGAIN, REBUILD}},
     {"write-ahead log left behind", LOG_LEFT, {"results.db-wal"}, {RUN_AGAIN, REBUILD}},
