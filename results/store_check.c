@@ -2,8 +2,8 @@
  *
  * The journals are imported into a temporary database, to which the given one is attached, and all
  * rows that come from journals are compared by SQLite. Which numbers rows have (series, events)
- * means nothing and is left out; `bench` rows have no journal. Cost: an import of everything, and
- * two sorts of every table. */
+ * means nothing and is left out, as are the rows of `bench`, which databases of a folder share.
+ * Cost: an import of everything, and two sorts of every table. */
 #include "store_own.h"
 #include "store_place.h"
 

@@ -1,14 +1,6 @@
 /* check_test.c - a database held to its journals: every column that comes from them is compared,
  * and what is in order is called so. */
-#include "store_fixture.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-static place p;
+#include "place_fixture.h"
 
 /* Two runs with everything a journal can hold, one that is pending, and their cells. */
 static void fill(void) {
@@ -32,16 +24,9 @@ static void fill(void) {
     store_close(s);
 }
 
-static int setup(void **state) {
-    (void)state;
-    p = place_new();
+static int setup_filled(void **state) {
+    place_setup(state);
     fill();
-    return 0;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    place_remove(&p);
     return 0;
 }
 
@@ -235,19 +220,19 @@ static void test_runs_on_other_data_are_named(void **state) {
     store_close(s);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define FILLED(f) cmocka_unit_test_setup_teardown(f, setup_filled, place_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_rows_as_imported_differ_in_nothing),
-        TEST(test_every_change_is_noticed_and_rebuilt),
-        TEST(test_index_that_lies_is_noticed),
-        TEST(test_reference_to_nothing_is_noticed),
-        TEST(test_run_without_a_journal_is_counted),
-        TEST(test_experiment_without_a_file_is_no_difference),
-        TEST(test_runs_on_other_data_are_named),
-        TEST(test_database_in_use_is_left_alone),
-        TEST(test_cut_journal_does_not_replace_its_rows),
+        FILLED(test_rows_as_imported_differ_in_nothing),
+        FILLED(test_every_change_is_noticed_and_rebuilt),
+        FILLED(test_index_that_lies_is_noticed),
+        FILLED(test_reference_to_nothing_is_noticed),
+        FILLED(test_run_without_a_journal_is_counted),
+        FILLED(test_experiment_without_a_file_is_no_difference),
+        FILLED(test_runs_on_other_data_are_named),
+        FILLED(test_database_in_use_is_left_alone),
+        FILLED(test_cut_journal_does_not_replace_its_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
