@@ -43,24 +43,6 @@ static void says(const char *text, const char *part) {
     if (!strstr(text, part)) fail_msg("nothing of \"%s\" in:\n%s", part, text);
 }
 
-static double asked(const folder *f, const char *sql) {
-    error e = {0};
-    store *s = store_open_readonly(folder_at(f, "results.db"), &e);
-    if (!s) fail_msg("%s", e.text);
-    const double found = ask_store(s, sql);
-    store_close(s);
-    return found;
-}
-
-static const char *database_hash(const folder *f) {
-    error e = {0};
-    char *text = arena_alloc(f->arena, 65);
-    store *s = store_open_readonly(folder_at(f, "results.db"), &e);
-    if (!s || store_content_hash(s, text, &e)) fail_msg("%s", e.text);
-    store_close(s);
-    return text;
-}
-
 /* All verdicts, and where each run ended, as one text. */
 static const char *verdicts(const folder *f) {
     error e = {0};
@@ -99,26 +81,31 @@ static int remove_reference(void **state) {
 static void halves_are_stopped_at_each_rung(void **state) {
     (void)state;
     const folder *f = &reference;
-    assert_true(asked(f, "SELECT count(*) FROM run WHERE state = 'done'") == 4);
-    assert_true(asked(f, "SELECT count(*) FROM run WHERE state = 'cancelled'") == 8);
+    assert_true(ask_database(f, "SELECT count(*) FROM run WHERE state = 'done'") == 4);
+    assert_true(ask_database(f, "SELECT count(*) FROM run WHERE state = 'cancelled'") == 8);
     /* of both mixers 3 settings, then 2, of 2 seeds each; no step is trained beyond a rung */
-    assert_true(asked(f, "SELECT count(*) FROM run WHERE message = 'stopped by early_terminate at "
-                         "step 12: place 3 of 3 by val/loss.' AND (SELECT max(step) FROM metric "
-                         "WHERE run = id) = 12") == 4);
-    assert_true(asked(f, "SELECT count(*) FROM run WHERE message = 'stopped by early_terminate at "
-                         "step 20: place 2 of 2 by val/loss.' AND (SELECT max(step) FROM metric "
-                         "WHERE run = id) = 20") == 4);
+    assert_true(
+        ask_database(f, "SELECT count(*) FROM run WHERE message = 'stopped by early_terminate at "
+                        "step 12: place 3 of 3 by val/loss.' AND (SELECT max(step) FROM metric "
+                        "WHERE run = id) = 12") == 4);
+    assert_true(
+        ask_database(f, "SELECT count(*) FROM run WHERE message = 'stopped by early_terminate at "
+                        "step 20: place 2 of 2 by val/loss.' AND (SELECT max(step) FROM metric "
+                        "WHERE run = id) = 20") == 4);
     /* seeds live and die together */
-    assert_true(asked(f, "SELECT max(n) FROM (SELECT count(DISTINCT state) AS n FROM cell JOIN run "
-                         "ON id = run GROUP BY variant)") == 1);
+    assert_true(
+        ask_database(f, "SELECT max(n) FROM (SELECT count(DISTINCT state) AS n FROM cell JOIN run "
+                        "ON id = run GROUP BY variant)") == 1);
     /* who was stopped first had the largest loss there, as a mean over seeds */
-    assert_true(asked(f, "SELECT count(*) FROM (SELECT mixer, message, rank() OVER (PARTITION BY "
-                         "mixer ORDER BY avg(value) DESC) AS place FROM cell JOIN run ON id = "
-                         "cell.run JOIN metric ON metric.run = id AND split = 'val' AND name = "
-                         "'loss' AND step = 12 GROUP BY variant) WHERE place = 1 AND message LIKE "
-                         "'%step 12%'") == 2);
-    assert_true(asked(f, "SELECT count(*) FROM final JOIN run ON id = run WHERE state <> 'done'") ==
-                0);
+    assert_true(
+        ask_database(f, "SELECT count(*) FROM (SELECT mixer, message, rank() OVER (PARTITION BY "
+                        "mixer ORDER BY avg(value) DESC) AS place FROM cell JOIN run ON id = "
+                        "cell.run JOIN metric ON metric.run = id AND split = 'val' AND name = "
+                        "'loss' AND step = 12 GROUP BY variant) WHERE place = 1 AND message LIKE "
+                        "'%step 12%'") == 2);
+    assert_true(
+        ask_database(f, "SELECT count(*) FROM final JOIN run ON id = run WHERE state <> 'done'") ==
+        0);
     assert_string_equal(results_hash(f), database_hash(f)); /* from the journals alone */
     const outcome again = sweep(f, "halving", "");
     ended(&again, STATUS_OK);
@@ -203,9 +190,11 @@ static void survivors_have_the_bits_of_a_sweep_without(void **state) {
     says(o.out, "12 cells: 12 done (4 before);");
     assert_string_equal(database_hash(&f), database_hash(&whole));
     assert_true(
-        asked(&f, "SELECT count(*) FROM attempt WHERE resumed_from = 12 AND state = 'done'") == 4);
+        ask_database(
+            &f, "SELECT count(*) FROM attempt WHERE resumed_from = 12 AND state = 'done'") == 4);
     assert_true(
-        asked(&f, "SELECT count(*) FROM attempt WHERE resumed_from = 20 AND state = 'done'") == 8);
+        ask_database(
+            &f, "SELECT count(*) FROM attempt WHERE resumed_from = 20 AND state = 'done'") == 8);
     folder_remove(&f);
     folder_remove(&whole);
 }
@@ -219,8 +208,9 @@ static void runs_that_are_done_are_judged_as_they_were(void **state) {
     o = sweep(&f, "halving", "--workers 2");
     ended(&o, STATUS_OK);
     says(o.out, "12 cells: 8 done (4 before), 4 stopped by early_terminate;");
-    assert_true(asked(&f, "SELECT count(*) FROM run WHERE state = 'cancelled' AND message LIKE "
-                          "'%step 20: place 2 of 2%'") == 4);
+    assert_true(ask_database(&f,
+                             "SELECT count(*) FROM run WHERE state = 'cancelled' AND message LIKE "
+                             "'%step 20: place 2 of 2%'") == 4);
     folder_remove(&f);
     /* at the end the lower rate is ahead of where the higher one stood at the first rung */
     f = two_grids();
@@ -238,10 +228,11 @@ static void diverged_runs_come_last(void **state) {
     const outcome o =
         sweep(&f, "halving", "train.lr=1e-4,1000,1e-3 train.clip=0 --pack 6 --workers 1");
     ended(&o, STATUS_OK);
-    assert_true(asked(&f, "SELECT count(*) FROM run WHERE state = 'diverged'") == 4);
-    assert_true(asked(&f, "SELECT count(*) FROM run WHERE state = 'cancelled' AND message LIKE "
-                          "'%step 20: place 2 of 2%'") == 4);
-    assert_true(asked(&f, "SELECT count(*) FROM run WHERE state = 'done'") == 4);
+    assert_true(ask_database(&f, "SELECT count(*) FROM run WHERE state = 'diverged'") == 4);
+    assert_true(ask_database(&f,
+                             "SELECT count(*) FROM run WHERE state = 'cancelled' AND message LIKE "
+                             "'%step 20: place 2 of 2%'") == 4);
+    assert_true(ask_database(&f, "SELECT count(*) FROM run WHERE state = 'done'") == 4);
     folder_remove(&f);
 }
 
