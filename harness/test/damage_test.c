@@ -20,7 +20,11 @@
 
 #include <cmocka.h>
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { SAMPLE = 1 };
+#else
 enum { SAMPLE = 2 };
+#endif
 
 #define GRID(task)                                                                                 \
     "experiment: damage\n"                                                                         \
