@@ -8,7 +8,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { MAX_MEASURED = 8, MAX_SHOWN = 60 };
 static const double MEASURE_S = 0.15;
@@ -116,6 +115,7 @@ static void print_plan(const grid *g, const sweep_plan *plan, const device_set *
            g->experiment, plan->cells, g->merged, g->excluded, plan->already, plan->failed_before,
            plan->n, d->backend->name);
     print_devices(d, each);
+    if (!plan->n) return;
     printf(" pack  run           memory        cell\n");
     print_packs(plan);
     printf("largest pack %.2f MiB for %d runs; about %.0f s on %d workers (measured just now)\n",
@@ -145,7 +145,7 @@ status schedule_dry_run(const grid *g, const schedule_options *options, error *e
                              .share = options->share.index};
     const char *db =
         share_of ? share_db(a, options->db, g->experiment, options->share) : options->db;
-    if (!s && access(db, F_OK) == 0 && !(results = store_open_readonly(db, e))) s = e->code;
+    if (!s) s = store_open_if_any(&results, db, e);
     const halving *h = NULL;
     halving_cell *cell = ARENA_NEW(a, halving_cell, g->n);
     if (!s && g->halving && !(h = halving_new(a, g, e))) s = e->code;

@@ -171,7 +171,7 @@ static void test_empty_database(void **state) {
     (void)state;
     fixture f = fixture_open();
     fixture_ready(&f);
-    expect_error(&f, "any", "/nowhere", STATUS_USAGE, "no experiment in this database yet");
+    expect_error(&f, "any", "/nowhere", STATUS_USAGE, "/results.db yet");
     fixture_close(&f);
 }
 
