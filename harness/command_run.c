@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_PACK = 4096 };
+enum { MAX_PACK = 4096, MAX_WORKERS = 4096 };
 
 typedef struct run_flags {
     const char *db, *device, *only, *out, *retry, *pack, *share, *stale;
@@ -37,7 +37,7 @@ status write_report(arena *a, const char *db, const char *experiment, const char
     return s;
 }
 
-static status read_pack(int *out, const char *word, error *e) {
+status read_pack(int *out, const char *word, error *e) {
     char *end;
     const long n = strtol(word, &end, 10);
     const bool is_auto = !strcmp(word, "auto");
@@ -48,6 +48,11 @@ static status read_pack(int *out, const char *word, error *e) {
                          MAX_PACK, word);
     *out = is_auto ? PACK_AUTO : (int)n;
     return STATUS_OK;
+}
+
+status refuse_retry(const char *word, error *e) {
+    if (!word || !strcmp(word, "failed")) return STATUS_OK;
+    return error_set(e, STATUS_USAGE, "--retry takes the word failed, not %s.", word);
 }
 
 static status read_stale(stale_results *out, const char *word, error *e) {
@@ -137,8 +142,12 @@ status command_run(int argc, char **argv, error *e) {
     if (!s && !words.n)
         s = error_set(e, STATUS_USAGE,
                       "mixgrid run needs a grid file, such as experiments/quickstart.yaml.");
-    if (!s && f.retry && strcmp(f.retry, "failed"))
-        s = error_set(e, STATUS_USAGE, "--retry takes the word failed, not %s.", f.retry);
+    if (!s) s = refuse_retry(f.retry, e);
+    if (!s && f.workers > MAX_WORKERS)
+        s = error_set(e, STATUS_USAGE, "--workers is at most %d, not %ld.", MAX_WORKERS, f.workers);
+    if (!s && f.fail_fast && f.keep_going)
+        s = error_set(e, STATUS_USAGE,
+                      "--fail-fast and --keep-going contradict each other; leave one out.");
     if (!s) {
         diag *d = diag_new(a);
         const grid *g =

@@ -178,8 +178,9 @@ static status verify(const char *db, const char *device, const char *run, arena 
     char *folder = arena_printf(a, "%s/verify-XXXXXX", dirname(arena_text(a, db)));
     if (!mkdtemp(folder))
         return error_set(e, STATUS_ENVIRONMENT,
-                         "could not create a folder for the repetition beside %s: %s.", db,
-                         strerror(errno));
+                         "could not create a folder for the repetition beside %s: %s; copy the "
+                         "database to a place you may write to and name it with --db.",
+                         db, strerror(errno));
     s = verify_in(folder, db, device, &r, c, a, e);
     nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     if (s == STATUS_INTERRUPTED)

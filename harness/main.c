@@ -29,9 +29,7 @@ int main(int argc, char **argv) {
         s = error_set(&e, STATUS_USAGE, "there is no command %s%s%s; see mixgrid help.", name,
                       near ? ", did you mean " : "", near ? near : "");
     }
-    fflush(stdout);
-    if (ferror(stdout) && !s)
-        s = error_set(&e, STATUS_ENVIRONMENT, "could not write to standard output.");
+    if (cli_flush(&e) && !s) s = e.code;
     if (e.code && e.text[0]) fprintf(stderr, "mixgrid: error: %s\n", e.text);
     return (int)s;
 }
