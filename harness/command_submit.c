@@ -59,6 +59,13 @@ static long memory_for(const sweep_plan *plan, long cpus) {
     return (need / MIB_STEP + 1) * MIB_STEP;
 }
 
+/* A node of GPUs may train on its processors all the same. */
+static bool on_gpus(const submit_flags *f) {
+    const bool is_processor =
+        f->device && (!strncmp(f->device, "cpu", strlen("cpu")) || !strcmp(f->device, "f64"));
+    return f->gpus && !is_processor;
+}
+
 static void choose_sizes(slurm_script *out, submission *s) {
     const submit_flags *f = s->flags;
     const int cells = s->plan.n;
@@ -75,9 +82,10 @@ static void choose_sizes(slurm_script *out, submission *s) {
                 : f->gpus             ? CPUS_PER_GPU * f->gpus
                 : runs < DEFAULT_CPUS ? runs
                                       : DEFAULT_CPUS;
-    out->mem_mib = f->mem    ? 0
-                   : f->gpus ? MIB_SCHEDULER + f->gpus * MIB_GPU_WORKER
-                             : memory_for(&s->plan, out->cpus);
+    out->on_gpus = on_gpus(f);
+    out->mem_mib = f->mem         ? 0
+                   : out->on_gpus ? MIB_SCHEDULER + f->gpus * MIB_GPU_WORKER
+                                  : memory_for(&s->plan, out->cpus);
 }
 
 static status find_missing(submission *s, error *e) {

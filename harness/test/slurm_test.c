@@ -32,6 +32,7 @@ static const slurm_script full = {.experiment = "odd",
                                   .shares = 12,
                                   .cpus = 4,
                                   .gpus = 1,
+                                  .on_gpus = true,
                                   .mem_mib = 4608,
                                   .time = "02:00:00",
                                   .partition = "gpu",
@@ -125,6 +126,7 @@ static folder stage(void) {
     slurm_script s = full;
     s.program = folder_at(&f, "it's a \"mixgrid\"");
     s.gpus = 0;
+    s.on_gpus = false;
     write_program(&f, "job.sh", text_of(f.arena, &s));
     return f;
 }
