@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 const char default_db[] = "out/results.db";
 
@@ -136,6 +137,16 @@ status cli_parse(arena *a, int argc, char **argv, const cli_option *option, int 
         if (set(a, o, value, e)) return e->code;
     }
     return STATUS_OK;
+}
+
+bool cli_is_terminal(int fd) {
+    const char *term = getenv("TERM");
+    return isatty(fd) && term && strcmp(term, "dumb");
+}
+
+bool cli_has_color(int fd) {
+    const char *none = getenv("NO_COLOR");
+    return cli_is_terminal(fd) && !(none && *none);
 }
 
 status cli_flush(error *e) {

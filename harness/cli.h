@@ -37,6 +37,10 @@ status cli_parse(arena *a, int argc, char **argv, const cli_option *option, int 
 /* Words beyond the first `most`, which the command named `argv0` would ignore, are an error. */
 status cli_refuse_words(const cli_texts *words, int most, const char *argv0, error *e);
 
+/* A terminal that obeys escape sequences (not TERM=dumb); whose owner wants colours and bold, too
+ * (no NO_COLOR, which counts if it is not empty). */
+bool cli_is_terminal(int fd);
+bool cli_has_color(int fd);
 /* Everything printed so far is on standard output, or the error says that it is not. */
 status cli_flush(error *e);
 

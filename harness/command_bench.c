@@ -207,7 +207,7 @@ static status print_tables(const bench *w, const tables *asked, bench_mixers_req
         const table *t = make[i] ? make[i](a, &q, e) : NULL;
         if (!t) continue;
         text out = text_new(a);
-        table_render(&out, t, formats[format].format, isatty(STDOUT_FILENO));
+        table_render(&out, t, formats[format].format, cli_has_color(STDOUT_FILENO));
         fputs(out.s, stdout);
         fflush(stdout);
     }

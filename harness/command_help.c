@@ -193,8 +193,8 @@ status command_doctor(int argc, char **argv, error *e) {
     }
     if (!has_cuda)
         printf("device %-8s %-20s %s\n", "cuda", "NVIDIA GPU",
-               "not in this build, which found no nvcc of CUDA 12 or newer; install it, remove the "
-               "folder build, and build again");
+               "not in this build, which found no nvcc of CUDA 12 or newer or was made with "
+               "-DCUDA=OFF; to have it, install nvcc, remove the folder build, and build again");
     const bool plots = on_path(a, "gnuplot");
     printf("gnuplot  %s\n",
            plots ? "found: reports have figures"

@@ -173,7 +173,7 @@ status command_report(int argc, char **argv, error *e) {
                           name);
         if (!s)
             s = table_print(stdout, db, words.text[0], print, (table_format)format,
-                            isatty(STDOUT_FILENO), e);
+                            cli_has_color(STDOUT_FILENO), e);
     } else if (!s) {
         const char *folder = out ? out
                                  : arena_printf(a, "%s/report/%s", dirname(arena_text(a, db)),
