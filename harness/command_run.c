@@ -1,6 +1,7 @@
 /* command_run.c - mixgrid run: a grid from file to finished report. */
 #include "cli.h"
 #include "report/report.h"
+#include "results/store_place.h"
 #include "schedule.h"
 #include "slurm_script.h"
 
@@ -70,8 +71,8 @@ static status run_grid(arena *a, const run_flags *f, const grid *g, error *e) {
     stale_results stale = STALE_WARN;
     share part = {0};
     const only *these = only_read(a, g, f->only, e);
-    if (!these || read_pack(&most, f->pack, e) || read_stale(&stale, f->stale, e) ||
-        (f->share && share_read(&part, f->share, e)))
+    if (!these || place_check(f->db, false, e) || read_pack(&most, f->pack, e) ||
+        read_stale(&stale, f->stale, e) || (f->share && share_read(&part, f->share, e)))
         return e->code;
     const schedule_options options = {.db = f->db,
                                       .device = f->device,

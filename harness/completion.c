@@ -43,6 +43,7 @@ void completion_print(const char *const *topic, int n_topics) {
            "    -*) words=\"--help $(\"${COMP_WORDS[0]}\" \"$command\" --help 2>/dev/null |\n"
            "        sed -n 's/^  \\(--[a-z0-9-]*\\).*/\\1/p')\" ;;\n"
            "    esac\n"
+           "    # shellcheck disable=SC2207 # zsh has no mapfile\n"
            "    COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n"
            "}\n"
            "complete -o default -F _mixgrid mixgrid\n");

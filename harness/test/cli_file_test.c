@@ -82,6 +82,7 @@ static void wrong_databases(void **state) {
         "collect {}/grid.yaml",
         "rebuild",
         "merge {}/done.db",
+        "run {}/grid.yaml",
         "run {}/grid.yaml --dry-run",
         "submit {}/grid.yaml --slurm --dry-run",
         "bench --ms 1 --only V8192",

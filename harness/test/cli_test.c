@@ -31,6 +31,8 @@ static void wrong_command_lines(void **state) {
     static const bad cases[] = {
         {"frobnicate", 2, {"there is no command frobnicate", "see mixgrid help."}},
         {"rnu", 2, {"did you mean run", NULL}},
+        {"experiments/tiny.yaml", 2, {"mixgrid run experiments/tiny.yaml.", NULL}},
+        {"experiments/tiny", 2, {"mixgrid run experiments/tiny.", NULL}},
         {"-x", 2, {"there is no command -x", "see mixgrid help."}},
         {"run", 2, {"mixgrid run needs a grid file", NULL}},
         {RUN "--wrokers 3", 2, {"did you mean --workers", "see mixgrid run --help."}},
