@@ -272,6 +272,10 @@ static void test_bad_command_lines(void **unused) {
     assert_says(&f, "run {}/grid.yaml --share 3/2", 2, "I/N");
     assert_says(&f, "collect --db {}/sweep/r.db", 2, "nothing was submitted");
     assert_says(&f, SUBMIT "--dry-run", 0, "#SBATCH --array=1-3\n");
+    assert_says(&f, SUBMIT "--dry-run --gpus 1", 0, "--device=cuda");
+    /* beside a GPU, but on the cores that the task has */
+    assert_says(&f, SUBMIT "--dry-run --gpus 1 --device cpu", 0, "#SBATCH --gres=gpu:1\n");
+    assert_says(&f, SUBMIT "--dry-run --gpus 1 --device cpu", 0, "--workers \"${SLURM_CPUS");
     folder_remove(&f);
 }
 
