@@ -55,12 +55,16 @@ static void multiply(int a_turned, int b_turned, bool b_shared, bool accumulate)
     }
 }
 
-static void multiplies_in(numerics n) {
+static void open_with_blas(numerics n) {
     plug_in();
     fake.has_blas = true;
     fake.device[0].mem_bytes = fake.device[0].mem_free_bytes = (size_t)1 << 30;
     error e = {0};
     expect(gpu->open(NULL, n, &e) == STATUS_OK);
+}
+
+static void multiplies_in(numerics n) {
+    open_with_blas(n);
     for (int i = 0; i < 16; i++) multiply(i & 1, i >> 1 & 1, i & 4, i & 8);
 }
 static void multiplies_fp32(void) { multiplies_in(NUMERICS_FP32); }
@@ -85,20 +89,25 @@ static void multiplies_bf16(void) {
     expect(gpu->measure(multiply_body, &p) == 4 * 64 * 64 * 2 + 60 * 64 * 2);
 }
 
+/* x x, of 2 rows and columns. */
+static product two_by_two(float *x) {
+    return (product){.runs = 1,
+                     .rows = 2,
+                     .cols = 2,
+                     .inner = 2,
+                     .a = x,
+                     .b = x,
+                     .c = x,
+                     .a_row = 2,
+                     .a_col = 1,
+                     .b_row = 2,
+                     .b_col = 1,
+                     .c_row = 2};
+}
+
 static void leaves_odd_products_to_own_kernels(void) {
     float x = 0;
-    product p = {.runs = 1,
-                 .rows = 2,
-                 .cols = 2,
-                 .inner = 2,
-                 .a = &x,
-                 .b = &x,
-                 .c = &x,
-                 .a_row = 2,
-                 .a_col = 1,
-                 .b_row = 2,
-                 .b_col = 1,
-                 .c_row = 2};
+    product p = two_by_two(&x);
     expect(blas_fits(&p));
     expect(!launch_blas(&p)); /* strict, as long as nothing else was asked for */
     p.a_col = 3;
@@ -114,26 +123,12 @@ static void leaves_odd_products_to_own_kernels(void) {
 }
 
 static void keeps_errors_of_cublas(void) {
-    plug_in();
-    fake.has_blas = true;
-    fake.device[0].mem_bytes = fake.device[0].mem_free_bytes = (size_t)1 << 30;
     error e = {0};
-    expect(gpu->open(NULL, NUMERICS_FP32, &e) == STATUS_OK);
+    open_with_blas(NUMERICS_FP32);
     expect(!strcmp(blas_name(), "libcublas.so.12"));
     fake.blas_code = 13;
     float *x = device_new(64);
-    product p = {.runs = 1,
-                 .rows = 2,
-                 .cols = 2,
-                 .inner = 2,
-                 .a = x,
-                 .b = x,
-                 .c = x,
-                 .a_row = 2,
-                 .a_col = 1,
-                 .b_row = 2,
-                 .b_col = 1,
-                 .c_row = 2};
+    product p = two_by_two(x);
     expect(launch_blas(&p));
     expect(gpu->sync(&e) == STATUS_ENVIRONMENT);
     expect_text(e.text, "cuBLAS failed at a product of 2 x 2 x 2, 1 runs: planted.");
