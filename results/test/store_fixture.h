@@ -30,6 +30,15 @@ static inline void place_remove(const place *p) {
     nftw(p->folder, place_remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
+/* Of a run, or bench.jsonl; one of four texts in turn. */
+static inline const char *fixture_journal(const place *p, const char *run) {
+    static char path[4][256];
+    static int next;
+    char *out = path[next++ % 4];
+    snprintf(out, sizeof path[0], "%s/%s.jsonl", p->journals, run);
+    return out;
+}
+
 #define FIXTURE_CONFIG                                                                             \
     "{\"model.mixer\":\"cat\",\"task.name\":\"nar\",\"train.lr\":0.3,\"train.seed\":7,"            \
     "\"model.gated\":true,\"eval.lengths\":[64,128]}"
@@ -78,6 +87,14 @@ static inline const char *fixture_ask(store *s, const char *query) {
     snprintf(answer, sizeof answer, "%s", text ? text : "(null)");
     sqlite3_finalize(row);
     return answer;
+}
+
+#define ask_is(s, query, answer) assert_string_equal(fixture_ask(s, query), answer)
+
+/* Of all results; a failure ends the test program. */
+static inline void content_hash(store *s, char out[65]) {
+    error e = {0};
+    if (store_content_hash(s, out, &e)) BUG("%s", e.text);
 }
 
 /* Opens for writing; a failure ends the test program. */
