@@ -90,8 +90,9 @@ typedef struct way way;
 typedef struct bench {
     const backend *backend;
     bool is_gpu;
-    const way *ways; /* [N_WAY] */
-    store *store;    /* NULL: only printed */
+    const way *ways;      /* [N_WAY] */
+    store *store;         /* NULL: only printed */
+    const char *journals; /* the folder beside it */
     const char *environment_json, *only;
     long milliseconds;
     double mem_bytes; /* for one model; of a GPU's free memory a tenth is left to the driver */
@@ -102,7 +103,7 @@ static status keep(const bench *w, const char *shape_text, const char *name, dou
     if (!w->store) return STATUS_OK;
     const store_bench row = {(double)time(NULL), number, name, shape_text, w->backend->name, unit,
                              w->environment_json};
-    return store_bench_add(w->store, &row, e);
+    return store_bench_add(w->store, w->journals, &row, e);
 }
 
 /* What is timed: on a processor one run on one and two threads and two runs side by side, on a GPU,
@@ -197,6 +198,7 @@ static status print_tables(const bench *w, const tables *asked, bench_mixers_req
     q.backend = w->backend;
     q.mem_bytes = w->mem_bytes;
     q.store = w->store;
+    q.journals = w->journals;
     q.environment_json = w->environment_json;
     q.only = w->only;
     q.seconds = 1e-3 * (double)w->milliseconds;
@@ -264,7 +266,11 @@ status command_bench(int argc, char **argv, error *e) {
     if (!s) s = read_tables(&request, a, &asked, &format, e);
     if (!s && !(w.backend = backend_open(device, e))) s = e->code;
     if (!s && db) s = refuse_foreign_file(db, e);
-    if (!s && db && !(w.store = store_open(db, &rebuild, e))) s = e->code;
+    if (!s && db) {
+        w.journals = home_of(a, db).journal;
+        if (!(w.store = store_open(db, &rebuild, e))) s = e->code;
+        if (!s && rebuild) s = store_import_all(w.store, w.journals, NULL, e);
+    }
     if (!s) {
         device_info info = {0};
         w.is_gpu = w.backend->devices(&info, 1) > 0 && *info.id;

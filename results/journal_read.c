@@ -18,6 +18,15 @@ struct journal_reader {
     json_t *line;
 };
 
+names journal_runs(arena *a, const char *folder) {
+    names all = folder_names(a, folder, ".jsonl");
+    int n = 0;
+    for (int i = 0; i < all.n; i++)
+        if (strcmp(all.name[i], JOURNAL_BENCH) != 0) all.name[n++] = all.name[i];
+    if (all.n > 0) all.n = n;
+    return all;
+}
+
 status journal_read_open(journal_reader **out, const char *folder, const char *run_id, error *e) {
     arena *a = arena_new();
     journal_reader *r = ARENA_NEW(a, journal_reader, 1);

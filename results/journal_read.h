@@ -6,6 +6,7 @@
 #pragma once
 #include "journal.h"
 #include "sha256.h"
+#include "whole_file.h"
 
 #include <jansson.h>
 
@@ -14,6 +15,9 @@
 enum { JOURNAL_JSON = JSON_REJECT_DUPLICATES };
 
 typedef struct journal_reader journal_reader;
+
+/* The runs that have a journal in the folder; as folder_names. */
+names journal_runs(arena *a, const char *folder);
 
 /* `*out` is NULL with STATUS_OK when there is no such journal. */
 status journal_read_open(journal_reader **out, const char *folder, const char *run_id, error *e);
