@@ -61,7 +61,7 @@ static off_t whole_length(journal *j, FILE *file, error *e) {
     ssize_t n;
     for (long number = 1; (n = getline(&line, &cap, file)) > 0 && line[n - 1] == '\n'; number++) {
         if (seal_check(line, n) == SEAL_WRONG)
-            journal_damaged(j->path, number, "its checksum is another", e);
+            journal_refuse(e, j->path, number, true, "its checksum is another");
         last = end;
         end += n;
         remember(&j->past, line, (size_t)n);

@@ -31,8 +31,9 @@ long journal_read_offset(const journal_reader *r);      /* behind the last line 
 long journal_read_number(const journal_reader *r);      /* its number, counted from 1 */
 void journal_read_seek(journal_reader *r, long offset); /* an offset returned earlier */
 
-/* The error for a line that is not as it was written; `why` goes on from "is damaged". */
-status journal_damaged(const char *path, long number, const char *why, error *e);
+/* The error for a line that is not as it was written (`damaged`), or that says what no line may
+ * say, and what to do about it. */
+status journal_refuse(error *e, const char *path, long number, bool damaged, const char *why);
 
 /* SHA-256 over the first and the last bytes of [0, offset); "" when the file is shorter. */
 void journal_read_fingerprint(journal_reader *r, long offset, char out[SHA256_HEX]);

@@ -70,11 +70,7 @@ static status hold(store *s, const char *journal_folder, error *bad, error *e) {
                             : !strcmp(type, "bench")       ? hold_row(s, line, e)
                             : !strcmp(type, "environment") ? hold_environment(s, line, text, e)
                                                            : "lines of its type are unknown here";
-        if (wrong)
-            error_set(bad, STATUS_ENVIRONMENT,
-                      "%s, line %ld is wrong: %s; what precedes it is kept. Remove the line, or "
-                      "the file.",
-                      journal_read_path(r), journal_read_number(r), wrong);
+        if (wrong) journal_refuse(bad, journal_read_path(r), journal_read_number(r), false, wrong);
     }
     journal_read_close(r);
     return e->code;

@@ -387,10 +387,7 @@ static status import_journal(importer *m, journal_reader *r) {
         import_line(m, end == 0);
         m->bad = bad;
         if (why.code) {
-            error_set(bad, why.code,
-                      "%s, line %ld is wrong: %s; what precedes it is kept. Remove the line, or "
-                      "the file to train the run again.",
-                      journal_read_path(r), journal_read_number(r), why.text);
+            journal_refuse(bad, journal_read_path(r), journal_read_number(r), false, why.text);
             break;
         }
         end = journal_read_offset(r);
