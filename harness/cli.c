@@ -4,9 +4,11 @@
 #include "suggest.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 const char default_db[] = "out/results.db";
 
@@ -35,9 +37,7 @@ const command commands[] = {
      command_merge},
     {"rebuild", "", "make the database again from the journals", command_rebuild},
     {"doctor", "", "what this machine and this build can do", command_doctor},
-    {"help",
-     "[COMMAND | config | mixers [KEY=VALUE ...] | mixer NAME | tasks | task NAME | recipes]",
-     "this text, or one about a topic", command_help},
+    {"help", "[COMMAND|TOPIC]", "this text, or one about a topic", command_help},
 };
 const int n_commands = sizeof commands / sizeof *commands;
 
@@ -88,9 +88,13 @@ static status set(arena *a, const cli_option *o, const char *value, error *e) {
         char *end;
         errno = 0;
         long number = strtol(value, &end, 10);
-        if (errno || *end || end == value || number < (o->type == CLI_COUNT))
+        const bool is_count = o->type == CLI_COUNT, is_number = *value && !*end && end != value;
+        if (is_number && is_count && number > INT_MAX)
+            return error_set(e, STATUS_USAGE, "--%s takes a whole number from 1 to %d, not %s.",
+                             o->name, INT_MAX, value);
+        if (errno || !is_number || number < is_count)
             return error_set(e, STATUS_USAGE, "--%s takes a whole number from %d, not %s.", o->name,
-                             o->type == CLI_COUNT, value);
+                             is_count, value);
         *(long *)o->target = number;
     }
     return STATUS_OK;
@@ -112,6 +116,7 @@ status cli_parse(arena *a, int argc, char **argv, const cli_option *option, int 
         }
         if (!strcmp(text, "--help") || !strcmp(text, "-h")) {
             print_help(argv[0], option, n);
+            if (cli_flush(e)) return e->code;
             exit(STATUS_OK);
         }
         const char *equal = strchr(text, '=');
@@ -132,4 +137,27 @@ status cli_parse(arena *a, int argc, char **argv, const cli_option *option, int 
         if (set(a, o, value, e)) return e->code;
     }
     return STATUS_OK;
+}
+
+bool cli_is_terminal(int fd) {
+    const char *term = getenv("TERM");
+    return isatty(fd) && term && strcmp(term, "dumb");
+}
+
+bool cli_has_color(int fd) {
+    const char *none = getenv("NO_COLOR");
+    return cli_is_terminal(fd) && !(none && *none);
+}
+
+status cli_flush(error *e) {
+    if (!fflush(stdout) && !ferror(stdout)) return STATUS_OK;
+    return error_set(e, STATUS_ENVIRONMENT,
+                     "standard output could not be written: it is closed or its disk is full.");
+}
+
+status cli_refuse_words(const cli_texts *words, int most, const char *argv0, error *e) {
+    if (words->n <= most) return STATUS_OK;
+    return error_set(e, STATUS_USAGE,
+                     "mixgrid %s does not know what to do with %s; see mixgrid %s --help.", argv0,
+                     words->text[most], argv0);
 }

@@ -34,12 +34,26 @@ status cli_parse(arena *a, int argc, char **argv, const cli_option *option, int 
 #define CLI_PARSE(a, argc, argv, options, positional, e)                                           \
     cli_parse(a, argc, argv, options, (int)(sizeof(options) / sizeof *(options)), positional, e)
 
+/* Words beyond the first `most`, which the command named `argv0` would ignore, are an error. */
+status cli_refuse_words(const cli_texts *words, int most, const char *argv0, error *e);
+
+/* A terminal that obeys escape sequences (not TERM=dumb); whose owner wants colours and bold, too
+ * (no NO_COLOR, which counts if it is not empty). */
+bool cli_is_terminal(int fd);
+bool cli_has_color(int fd);
+/* Everything printed so far is on standard output, or the error says that it is not. */
+status cli_flush(error *e);
+
 const command *command_find(const char *name); /* NULL: none */
 extern const char default_db[];                /* "out/results.db" */
 
 /* Shared by run and collect: writes the report of an experiment into `out`, NULL: report/EXPERIMENT
  * beside the database, and says where. */
 status write_report(arena *a, const char *db, const char *experiment, const char *out, error *e);
+
+/* Shared by run and submit: the value of --pack and of --retry. */
+status read_pack(int *out, const char *word, error *e);
+status refuse_retry(const char *word, error *e);
 
 status command_run(int argc, char **argv, error *e);
 status command_submit(int argc, char **argv, error *e);

@@ -36,10 +36,27 @@ static const shape shapes[] = {
     {"cat", 128, 64, 8192, 1, 64, false},       {"cat", 128, 256, 8192, 1, 64, false},
 };
 
+enum { N_SHAPE = sizeof shapes / sizeof *shapes };
+
 /* "cat d64 T256 V8192 H1 B64 quarter": what --only looks at and the database keeps. */
 static const char *shape_text(arena *a, const shape *s) {
     return arena_printf(a, "%s d%d T%d V%d H%d B%d %s", s->mixer, s->d_model, s->time, s->vocab,
                         s->heads, s->batch, s->full ? "full" : "quarter");
+}
+
+/* Before anything is printed or measured. */
+static status refuse_no_row(const char *part, bool is_models, bool is_mixers, bool is_convs,
+                            error *e) {
+    arena *a = arena_new();
+    bool any = false;
+    for (size_t i = 0; i < N_SHAPE && is_models; i++)
+        any |= strstr(shape_text(a, &shapes[i]), part) != NULL;
+    for (int i = 0; i < n_mixers && is_mixers; i++) any |= strstr(mixers[i]->name, part) != NULL;
+    if (!any && !is_convs)
+        error_set(e, STATUS_USAGE, "--only %s fits no row; rows look like \"%s\".", part,
+                  is_models ? shape_text(a, &shapes[0]) : mixers[0]->name);
+    arena_free(a);
+    return e->code;
 }
 
 static status read_job(job *j, arena *a, const shape *s, int threads, int runs, error *e) {
@@ -143,6 +160,7 @@ typedef struct tables { /* what --mixers and --convs ask for */
     const char *lengths, *format; /* NULL, 0: not given */
     long d_model, tokens;
 } tables;
+enum { MOST_CHANNELS = 65536, MOST_TOKENS = 1 << 20 };
 static const char all_lengths[] = "64,128,256,512,1024,2048,4096";
 
 static const struct {
@@ -162,9 +180,12 @@ static status read_tables(bench_mixers_request *out, arena *a, const tables *t, 
     while (t->format && *format < N_FORMAT && strcmp(formats[*format].name, t->format)) ++*format;
     if (*format == N_FORMAT)
         return error_set(e, STATUS_USAGE, "--format is table, md or csv, not %s.", t->format);
-    if (t->d_model > 65536 || t->tokens > 1 << 20)
-        return error_set(e, STATUS_USAGE, "--d-model is at most 65536, --tokens at most %d.",
-                         1 << 20);
+    if (t->d_model > MOST_CHANNELS)
+        return error_set(e, STATUS_USAGE, "--d-model is at most %d, not %ld.", MOST_CHANNELS,
+                         t->d_model);
+    if (t->tokens > MOST_TOKENS)
+        return error_set(e, STATUS_USAGE, "--tokens is at most %d, not %ld.", MOST_TOKENS,
+                         t->tokens);
     int *length = ARENA_NEW(a, int, BENCH_MAX_LENGTHS);
     *out = (bench_mixers_request){
         .length = length, .d_model = t->d_model ? t->d_model : 64, .tokens = t->tokens};
@@ -188,7 +209,7 @@ static status print_tables(const bench *w, const tables *asked, bench_mixers_req
         const table *t = make[i] ? make[i](a, &q, e) : NULL;
         if (!t) continue;
         text out = text_new(a);
-        table_render(&out, t, formats[format].format, isatty(STDOUT_FILENO));
+        table_render(&out, t, formats[format].format, cli_has_color(STDOUT_FILENO));
         fputs(out.s, stdout);
         fflush(stdout);
     }
@@ -203,7 +224,7 @@ static status print_models(const bench *w, const char *machine, error *e) {
            machine, "mixer, width, length, vocabulary", w->ways[0].title, "steps/s", "GFLOP/s",
            "share", w->ways[1].title, "GFLOP/s", w->ways[2].title, "GFLOP/s");
     status s = STATUS_OK;
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes && !s; i++) {
+    for (size_t i = 0; i < N_SHAPE && !s; i++) {
         const char *row = shape_text(a, &shapes[i]);
         if (strstr(row, w->only)) s = bench_shape(w, &shapes[i], row, e);
     }
@@ -240,18 +261,21 @@ status command_bench(int argc, char **argv, error *e) {
     int format;
     bool rebuild;
     status s = CLI_PARSE(a, argc, argv, options, &words, e);
+    if (!s) s = cli_refuse_words(&words, 0, argv[0], e);
+    if (!s) s = refuse_no_row(w.only, !asked.mixers && !asked.convs, asked.mixers, asked.convs, e);
     if (!s) s = read_tables(&request, a, &asked, &format, e);
     if (!s && !(w.backend = backend_open(device, e))) s = e->code;
+    if (!s && db) s = refuse_foreign_file(db, e);
     if (!s && db) {
         w.journals = home_of(a, db).journal;
         if (!(w.store = store_open(db, &rebuild, e))) s = e->code;
         if (!s && rebuild) s = store_import_all(w.store, w.journals, NULL, e);
     }
     if (!s) {
-        device_info info;
+        device_info info = {0};
+        w.is_gpu = w.backend->devices(&info, 1) > 0 && *info.id;
         w.mem_bytes = w.is_gpu ? 0.9 * info.mem_free_bytes : 8e9;
         if (!w.milliseconds) w.milliseconds = asked.mixers || asked.convs ? 300 : 600;
-        w.is_gpu = w.backend->devices(&info, 1) > 0 && *info.id;
         w.ways = w.is_gpu ? on_gpu : on_processor;
         w.environment_json =
             provenance_json(a, w.backend->name, w.backend->summary, w.is_gpu ? info.name : NULL,

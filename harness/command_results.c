@@ -20,12 +20,6 @@ static status find_format(query_format *out, const char *name, error *e) {
     return error_set(e, STATUS_USAGE, "--format is table, csv, json or markdown, not %s.", name);
 }
 
-static status refuse_words(const cli_texts *words, int most, const char *command_name, error *e) {
-    if (words->n <= most) return STATUS_OK;
-    return error_set(e, STATUS_USAGE, "mixgrid %s does not know what to do with %s; see --help.",
-                     command_name, words->text[most]);
-}
-
 static status print_hash(store *results, error *e) {
     char hash[65];
     if (store_content_hash(results, hash, e)) return e->code;
@@ -63,7 +57,10 @@ status command_status(int argc, char **argv, error *e) {
     slurm_array *array = NULL;
     int n_arrays = 0;
     status s = CLI_PARSE(a, argc, argv, options, &words, e);
-    if (!s) s = refuse_words(&words, 1, "status", e);
+    if (!s) s = cli_refuse_words(&words, hash || shares ? 0 : 1, argv[0], e);
+    if (!s && hash && (json || shares))
+        s = error_set(e, STATUS_USAGE,
+                      "--hash goes with neither --json nor --shares; leave it out.");
     if (!s && !hash && (shares || !json)) s = slurm_array_list(&array, &n_arrays, a, db, e);
     const bool collected = access(db, F_OK) == 0; /* or all is still with the shares */
     if (!s && !shares && (collected || !n_arrays) && !(results = store_open_readonly(db, e)))
@@ -92,6 +89,7 @@ status command_query(int argc, char **argv, error *e) {
     query_format format = QUERY_TABLE;
     status s = CLI_PARSE(a, argc, argv, options, &words, e);
     if (!s) s = find_format(&format, name, e);
+    if (!s) s = cli_refuse_words(&words, list ? 0 : preset ? 1 : 2, argv[0], e);
     if (!s && list) {
         for (int i = 0; i < n_query_preset; i++)
             printf("%-12s %-8s %s\n", query_preset_table[i].name,
@@ -142,13 +140,14 @@ static const char *folder_name(arena *a, const char *experiment) {
 
 status command_report(int argc, char **argv, error *e) {
     arena *a = arena_new();
-    const char *db = default_db, *out = NULL, *print = NULL, *name = "terminal";
+    const char *db = default_db, *out = NULL, *print = NULL, *name = NULL;
     bool no_figures = false;
     const cli_option options[] = {
         {"db", CLI_TEXT, &db, "FILE", "results database (default out/results.db)"},
         {"out", CLI_TEXT, &out, "DIR", "folder (default: report/EXPERIMENT beside the database)"},
         {"print", CLI_TEXT, &print, "TABLE", "print one table (main, by_length ...) instead"},
-        {"format", CLI_TEXT, &name, "FORMAT", "of --print: terminal, markdown, latex or csv"},
+        {"format", CLI_TEXT, &name, "FORMAT",
+         "of --print: terminal (default), markdown, latex or csv"},
         {"no-figures", CLI_FLAG, &no_figures, NULL, "tables only"},
     };
     cli_texts words = {0};
@@ -158,16 +157,23 @@ status command_report(int argc, char **argv, error *e) {
                       "mixgrid report needs an experiment or its grid file; mixgrid status lists "
                       "what %s holds.",
                       db);
+    if (!s && name && !print)
+        s = error_set(e, STATUS_USAGE, "--format %s goes with --print TABLE, such as --print main.",
+                      name);
+    if (!s && print && (out || no_figures))
+        s = error_set(e, STATUS_USAGE,
+                      "--print %s writes no folder and no figures; leave out --%s.", print,
+                      out ? "out" : "no-figures");
     if (!s && print) {
         static const char *const names[] = {"terminal", "markdown", "latex", "csv"};
         int format = 0;
-        while (format < 4 && strcmp(names[format], name)) format++;
+        while (name && format < 4 && strcmp(names[format], name)) format++;
         if (format == 4)
             s = error_set(e, STATUS_USAGE, "--format is terminal, markdown, latex or csv, not %s.",
                           name);
         if (!s)
             s = table_print(stdout, db, words.text[0], print, (table_format)format,
-                            isatty(STDOUT_FILENO), e);
+                            cli_has_color(STDOUT_FILENO), e);
     } else if (!s) {
         const char *folder = out ? out
                                  : arena_printf(a, "%s/report/%s", dirname(arena_text(a, db)),
@@ -212,7 +218,7 @@ status command_rebuild(int argc, char **argv, error *e) {
     store *results = NULL;
     bool damaged = false;
     long runs = 0, written = 0;
-    if (!s) s = refuse_words(&words, 0, "rebuild", e);
+    if (!s) s = cli_refuse_words(&words, 0, argv[0], e);
     if (!s) s = refuse_foreign_file(db, e);
     if (check) {
         if (!s) s = check_rebuilt(db, home_of(a, db).journal, e);

@@ -1,6 +1,7 @@
 /* command_run.c - mixgrid run: a grid from file to finished report. */
 #include "cli.h"
 #include "report/report.h"
+#include "results/store_place.h"
 #include "schedule.h"
 #include "slurm_script.h"
 
@@ -9,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_PACK = 4096 };
+enum { MAX_PACK = 4096, MAX_WORKERS = 4096 };
 
 typedef struct run_flags {
     const char *db, *device, *only, *out, *retry, *pack, *share, *stale;
@@ -37,7 +38,7 @@ status write_report(arena *a, const char *db, const char *experiment, const char
     return s;
 }
 
-static status read_pack(int *out, const char *word, error *e) {
+status read_pack(int *out, const char *word, error *e) {
     char *end;
     const long n = strtol(word, &end, 10);
     const bool is_auto = !strcmp(word, "auto");
@@ -48,6 +49,11 @@ static status read_pack(int *out, const char *word, error *e) {
                          MAX_PACK, word);
     *out = is_auto ? PACK_AUTO : (int)n;
     return STATUS_OK;
+}
+
+status refuse_retry(const char *word, error *e) {
+    if (!word || !strcmp(word, "failed")) return STATUS_OK;
+    return error_set(e, STATUS_USAGE, "--retry takes the word failed, not %s.", word);
 }
 
 static status read_stale(stale_results *out, const char *word, error *e) {
@@ -65,8 +71,8 @@ static status run_grid(arena *a, const run_flags *f, const grid *g, error *e) {
     stale_results stale = STALE_WARN;
     share part = {0};
     const only *these = only_read(a, g, f->only, e);
-    if (!these || read_pack(&most, f->pack, e) || read_stale(&stale, f->stale, e) ||
-        (f->share && share_read(&part, f->share, e)))
+    if (!these || place_check(f->db, false, e) || read_pack(&most, f->pack, e) ||
+        read_stale(&stale, f->stale, e) || (f->share && share_read(&part, f->share, e)))
         return e->code;
     const schedule_options options = {.db = f->db,
                                       .device = f->device,
@@ -137,8 +143,12 @@ status command_run(int argc, char **argv, error *e) {
     if (!s && !words.n)
         s = error_set(e, STATUS_USAGE,
                       "mixgrid run needs a grid file, such as experiments/quickstart.yaml.");
-    if (!s && f.retry && strcmp(f.retry, "failed"))
-        s = error_set(e, STATUS_USAGE, "--retry takes the word failed, not %s.", f.retry);
+    if (!s) s = refuse_retry(f.retry, e);
+    if (!s && f.workers > MAX_WORKERS)
+        s = error_set(e, STATUS_USAGE, "--workers is at most %d, not %ld.", MAX_WORKERS, f.workers);
+    if (!s && f.fail_fast && f.keep_going)
+        s = error_set(e, STATUS_USAGE,
+                      "--fail-fast and --keep-going contradict each other; leave one out.");
     if (!s) {
         diag *d = diag_new(a);
         const grid *g =

@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { DEFAULT_SHARES = 4, DEFAULT_CPUS = 8, CPUS_PER_GPU = 4 };
+enum { DEFAULT_SHARES = 4, DEFAULT_CPUS = 8, CPUS_PER_GPU = 4, MOST_GPUS = 64 };
 /* Beyond what a plan counts: data sets, program and libraries, driver of a GPU. */
 enum { MIB_SCHEDULER = 512, MIB_WORKER = 256, MIB_GPU_WORKER = 4096, MIB_STEP = 256 };
 
@@ -59,6 +59,13 @@ static long memory_for(const sweep_plan *plan, long cpus) {
     return (need / MIB_STEP + 1) * MIB_STEP;
 }
 
+/* A node of GPUs may train on its processors all the same. */
+static bool on_gpus(const submit_flags *f) {
+    const bool is_processor =
+        f->device && (!strncmp(f->device, "cpu", strlen("cpu")) || !strcmp(f->device, "f64"));
+    return f->gpus && !is_processor;
+}
+
 static void choose_sizes(slurm_script *out, submission *s) {
     const submit_flags *f = s->flags;
     const int cells = s->plan.n;
@@ -75,9 +82,10 @@ static void choose_sizes(slurm_script *out, submission *s) {
                 : f->gpus             ? CPUS_PER_GPU * f->gpus
                 : runs < DEFAULT_CPUS ? runs
                                       : DEFAULT_CPUS;
-    out->mem_mib = f->mem    ? 0
-                   : f->gpus ? MIB_SCHEDULER + f->gpus * MIB_GPU_WORKER
-                             : memory_for(&s->plan, out->cpus);
+    out->on_gpus = on_gpus(f);
+    out->mem_mib = f->mem         ? 0
+                   : out->on_gpus ? MIB_SCHEDULER + f->gpus * MIB_GPU_WORKER
+                                  : memory_for(&s->plan, out->cpus);
 }
 
 static status find_missing(submission *s, error *e) {
@@ -87,7 +95,7 @@ static status find_missing(submission *s, error *e) {
     if (!these) return e->code;
     const plan_options options = {
         .only = these, .retry_failed = f->retry != NULL, .pack = 1, .workers = 1};
-    if (access(f->db, F_OK) == 0 && !(results = store_open_readonly(f->db, e))) return e->code;
+    if (store_open_if_any(&results, f->db, e)) return e->code;
     status failed = STATUS_OK;
     device_set d;
     if (f->gpus || f->device) /* of another machine */
@@ -208,8 +216,10 @@ static status call_sbatch(submission *s, const char *path, error *e) {
                          "the script is %s.",
                          path);
     if (code)
-        return error_set(e, STATUS_ENVIRONMENT, "sbatch did not take %s: %.*s.", path,
-                         (int)strcspn(text, "\n"), text);
+        return error_set(e, STATUS_ENVIRONMENT,
+                         "sbatch did not take %s: %.*s; mend what it names, or ask those who run "
+                         "the cluster, and submit again.",
+                         path, (int)strcspn(text, "\n"), text);
     /* "123" or "123;cluster", behind warnings */
     const char *last = text;
     for (const char *p = text; *p; p++)
@@ -276,6 +286,29 @@ static status submit(submission *s, error *e) {
     return STATUS_OK;
 }
 
+/* A device that this machine or this build lacks may well be on the nodes. */
+static status check_device(const submit_flags *f, error *e) {
+    const char *name = f->device ? f->device : f->gpus ? "cuda" : "cpu";
+    const size_t kind = strcspn(name, ":");
+    const bool is_cuda = kind == strlen("cuda") && !strncmp(name, "cuda", kind);
+    error unknown = {0};
+    if (!is_cuda && !backend_find(name, &unknown) && unknown.code == STATUS_USAGE)
+        return error_set(e, STATUS_USAGE, "%s", unknown.text);
+    if (is_cuda && !f->gpus)
+        return error_set(e, STATUS_USAGE,
+                         "--device %s needs GPUs from Slurm; add --gpus 1, or leave it out.", name);
+    if (f->gpus > MOST_GPUS)
+        return error_set(e, STATUS_USAGE, "--gpus is at most %d for each task, not %ld.", MOST_GPUS,
+                         f->gpus);
+    return STATUS_OK;
+}
+
+/* What Slurm takes: digits, then at most one letter. */
+static bool is_mem(const char *size) {
+    const size_t digits = strspn(size, "0123456789");
+    return digits && (!size[digits] || (strchr("KMGT", size[digits]) && !size[digits + 1]));
+}
+
 static status check_flags(const submit_flags *f, const cli_texts *words, error *e) {
     const double limit_s = f->time ? slurm_time_s(f->time) : SLURM_LEAST_S;
     if (!f->slurm)
@@ -293,13 +326,14 @@ static status check_flags(const submit_flags *f, const cli_texts *words, error *
                          "--time %s is too short: a task stops %d s before its end and needs some "
                          "to start; give it at least 00:05:00.",
                          f->time, SLURM_NOTICE_S);
-    if (f->retry && strcmp(f->retry, "failed"))
-        return error_set(e, STATUS_USAGE, "--retry takes the word failed, not %s.", f->retry);
+    int most;
+    if (refuse_retry(f->retry, e) || (f->pack && read_pack(&most, f->pack, e)) ||
+        check_device(f, e))
+        return e->code;
     if (f->shares > SHARE_MOST)
         return error_set(e, STATUS_USAGE, "--shares is at most %d, not %ld.", SHARE_MOST,
                          f->shares);
-    if (f->mem && f->mem[strspn(f->mem, "0123456789")] &&
-        !strchr("KMGT", f->mem[strlen(f->mem) - 1]))
+    if (f->mem && !is_mem(f->mem))
         return error_set(e, STATUS_USAGE, "--mem is a size such as 16G or 800M, not %s.", f->mem);
     return STATUS_OK;
 }

@@ -88,8 +88,10 @@ static status export(const task_set *s, split which, const task_flags *f, error 
         task_get(s, which, (uint64_t)(f->index + i), &x);
     }
     if (!result && mkdir(f->out, 0777) && errno != EEXIST)
-        result = error_set(e, STATUS_ENVIRONMENT, "could not create the folder %s: %s.", f->out,
-                           strerror(errno));
+        result = error_set(e, STATUS_ENVIRONMENT,
+                           "could not create the folder %s: %s; give a folder you can write with "
+                           "--out.",
+                           f->out, strerror(errno));
     const npy inputs = {NPY_INT32, 2, {f->count, s->time}, ids},
               targets = {NPY_INT32, 2, {f->count, s->time}, labels};
     if (!result) result = npy_write(arena_printf(a, "%s/inputs.npy", f->out), &inputs, e);

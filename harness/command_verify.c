@@ -42,13 +42,14 @@ static status refuse_unfinished(const recorded_run *r, const char *db, error *e)
     if (r->state != RUN_DONE && r->state != RUN_DIVERGED && r->state != RUN_TIMEOUT)
         return error_set(
             e, STATUS_USAGE,
-            "run %.12s is %s, so there is no result to verify; mixgrid run trains what "
+            "run %.12s is %s, so there is no result to verify; mixgrid run%s trains what "
             "is missing, mixgrid query runs --db %s lists what is done.",
-            r->id, run_state_name[r->state], db);
+            r->id, run_state_name[r->state], r->state == RUN_FAILED ? " --retry failed" : "", db);
     if (!r->last_step)
         return error_set(e, STATUS_USAGE,
-                         "run %.12s has no parameter hashes in %s, so there is nothing to verify; "
-                         "mixgrid rebuild reads them from its journal.",
+                         "run %.12s has no parameter hashes in %s, so there is nothing to verify: "
+                         "it ended before it logged one, or mixgrid rebuild reads them from its "
+                         "journal.",
                          r->id, db);
     return STATUS_OK;
 }
@@ -189,8 +190,9 @@ static status verify(const char *db, const char *device, const char *run, arena 
     char *folder = arena_printf(a, "%s/verify-XXXXXX", dirname(arena_text(a, db)));
     if (!mkdtemp(folder))
         return error_set(e, STATUS_ENVIRONMENT,
-                         "could not create a folder for the repetition beside %s: %s.", db,
-                         strerror(errno));
+                         "could not create a folder for the repetition beside %s: %s; copy the "
+                         "database to a place you may write to and name it with --db.",
+                         db, strerror(errno));
     s = verify_in(folder, db, device, &r, c, a, e);
     nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     if (s == STATUS_INTERRUPTED)

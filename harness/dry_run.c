@@ -3,12 +3,12 @@
  * Speed: a few training steps are timed for each kind of model (task, length, vocabulary, mixer,
  * width, depth), at most MAX_MEASURED kinds; further kinds are given the mean rate. */
 #include "bench_model.h"
+#include "report/text.h"
 #include "schedule.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { MAX_MEASURED = 8, MAX_SHOWN = 60 };
 static const double MEASURE_S = 0.15;
@@ -47,8 +47,8 @@ static kind *kind_of(estimate *est, const pack *p) {
         "model.d_model", "model.layers", "model.ffn",  "model.conv.width", "model.conv.kind"};
     const char *name = "";
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-        const char *text = config_get(c, keys[i]);
-        name = arena_printf(est->arena, "%s %s", name, text ? text : "-");
+        const char *set = config_get(c, keys[i]);
+        name = arena_printf(est->arena, "%s %s", name, set ? set : "-");
     }
     for (int i = 0; i < est->n; i++)
         if (!strcmp(est->kind[i].name, name)) return &est->kind[i];
@@ -116,11 +116,14 @@ static void print_plan(const grid *g, const sweep_plan *plan, const device_set *
            g->experiment, plan->cells, g->merged, g->excluded, plan->already, plan->failed_before,
            plan->n, d->backend->name);
     print_devices(d, each);
+    if (!plan->n) return;
     printf(" pack  run           memory        cell\n");
     print_packs(plan);
-    printf("largest pack %.2f MiB for %d runs; about %.0f s on %d workers (measured just now)\n",
-           largest ? largest->mem_bytes / 0x1p20 : 0, largest ? largest->n : 0, seconds / workers,
-           workers);
+    arena *a = arena_new();
+    printf("largest pack %.2f MiB for %d run%s; about %s on %d worker%s (measured just now)\n",
+           largest->mem_bytes / 0x1p20, largest->n, largest->n == 1 ? "" : "s",
+           text_duration(a, seconds / workers), workers, workers == 1 ? "" : "s");
+    arena_free(a);
     if (too_large)
         printf("%d packs need more than the %.2f GiB that this %s has free: they will fail\n",
                too_large, room / 0x1p30, d->is_processor ? "machine" : "kind of device");
@@ -145,7 +148,7 @@ status schedule_dry_run(const grid *g, const schedule_options *options, error *e
                              .share = options->share.index};
     const char *db =
         share_of ? share_db(a, options->db, g->experiment, options->share) : options->db;
-    if (!s && access(db, F_OK) == 0 && !(results = store_open_readonly(db, e))) s = e->code;
+    if (!s) s = store_open_if_any(&results, db, e);
     const halving *h = NULL;
     halving_cell *cell = ARENA_NEW(a, halving_cell, g->n);
     if (!s && g->halving && !(h = halving_new(a, g, e))) s = e->code;
@@ -159,7 +162,7 @@ status schedule_dry_run(const grid *g, const schedule_options *options, error *e
     if (!s) s = plan_sweep(&plan, a, g, results, &d, &planning, e);
     for (int i = 0; i < d.n && !s; i++) room = fmax(room, device_room(&d, i));
     if (!s) s = estimate_time(&seconds, a, &plan, &d, room, e);
-    char text[256];
+    char stale[256];
     if (!s) print_plan(g, &plan, &d, each, seconds, room);
     if (h && !s) {
         char sentence[512];
@@ -168,7 +171,7 @@ status schedule_dry_run(const grid *g, const schedule_options *options, error *e
                "end\n%s\n",
                plan.stopped, sentence);
     }
-    if (!s && plan_stale_text(text, &plan, options->stale)) printf("%s\n", text);
+    if (!s && plan_stale_text(stale, &plan, options->stale)) printf("%s\n", stale);
     store_close(results);
     arena_free(a);
     return s;

@@ -283,10 +283,6 @@ static const struct top_key *top_key_find(const char *name) {
 }
 
 static void read_root(sheet *s, const yaml *root) {
-    if (root->kind != YAML_MAP) {
-        diag_error(s->diag, root->at, "a grid file is a map that starts with \"experiment: NAME\"");
-        return;
-    }
     if (yaml_get(root, "parameters")) {
         wandb_read(s, root);
         return;
@@ -316,11 +312,13 @@ const grid *grid_read(arena *a, const schema *rules, const char *text, long byte
     const yaml *root = yaml_read_text(a, text, bytes, name, d);
     int n_overrides;
     const override *o = override_read(a, argument, n, &n_overrides, d);
-    if (!root) return NULL;
+    if (root && root->kind != YAML_MAP)
+        diag_error(d, root->at, "a grid file is a map that starts with \"experiment: NAME\"");
+    if (!root || root->kind != YAML_MAP) return NULL;
     s.root = root;
     read_root(&s, root);
     for (int i = 0; i < n_overrides; i++) sheet_override(&s, &o[i]);
-    if (!s.experiment && root->kind == YAML_MAP)
+    if (!s.experiment)
         diag_error(d, s.origin, "experiment is missing; start the file with \"experiment: NAME\"");
     cell_list cells = {0};
     sheet_expand(&s, &cells);

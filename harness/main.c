@@ -8,6 +8,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+static status unknown_command(const char *name, error *e) {
+    const char *names[64], *ending = strrchr(name, '.');
+    if (strchr(name, '/') || (ending && (!strcmp(ending, ".yaml") || !strcmp(ending, ".yml"))))
+        return error_set(e, STATUS_USAGE,
+                         "there is no command %s; a grid file is trained with mixgrid run %s.",
+                         name, name);
+    for (int i = 0; i < n_commands; i++) names[i] = commands[i].name;
+    const char *near = suggest_name(name, names, n_commands);
+    return error_set(e, STATUS_USAGE, "there is no command %s%s%s; see mixgrid help.", name,
+                     near ? ", did you mean " : "", near ? near : "");
+}
+
 int main(int argc, char **argv) {
     error e = {0};
     status s;
@@ -23,15 +35,9 @@ int main(int argc, char **argv) {
         char *only_name[] = {(char *)c->name, NULL};
         s = argc > 1 ? c->run(argc - 1, argv + 1, &e) : c->run(1, only_name, &e);
     } else {
-        const char *names[64];
-        for (int i = 0; i < n_commands; i++) names[i] = commands[i].name;
-        const char *near = suggest_name(name, names, n_commands);
-        s = error_set(&e, STATUS_USAGE, "there is no command %s%s%s; see mixgrid help.", name,
-                      near ? ", did you mean " : "", near ? near : "");
+        s = unknown_command(name, &e);
     }
-    fflush(stdout);
-    if (ferror(stdout) && !s)
-        s = error_set(&e, STATUS_ENVIRONMENT, "could not write to standard output.");
+    if (cli_flush(&e) && !s) s = e.code;
     if (e.code && e.text[0]) fprintf(stderr, "mixgrid: error: %s\n", e.text);
     return (int)s;
 }

@@ -164,7 +164,7 @@ status command_mixers(int argc, char **argv, error *e) {
     table *t = s ? NULL : table_of(&q, e);
     if (t) {
         text out = text_new(q.arena);
-        table_render(&out, t, formats[f].format, isatty(STDOUT_FILENO));
+        table_render(&out, t, formats[f].format, cli_has_color(STDOUT_FILENO));
         fputs(out.s, stdout);
         if (formats[f].format == TABLE_TERMINAL) print_summaries();
     }

@@ -60,9 +60,11 @@ static const char *find_key(arena *a, const grid *g, const char *word, error *e)
             near[n++] = key;
         }
     }
-    if (!found)
+    if (!found) {
+        const char *tail = suggest_tail(a, word, near, n);
         error_set(e, STATUS_USAGE, "--only: no cell of %s has a setting %s%s.", g->file, word,
-                  suggest_tail(a, word, near, n));
+                  *tail ? tail : "; mixgrid run FILE --dry-run lists the cells");
+    }
     return found;
 }
 
@@ -103,10 +105,11 @@ static status read_condition(condition *out, arena *a, const grid *g, char *text
     }
     double number;
     if (!out->n)
-        return error_set(e, STATUS_USAGE, "--only: %s%s lacks a value.", out->key, signs[k].sign);
+        return error_set(e, STATUS_USAGE, "--only: %s%s lacks a value; write one right behind it.",
+                         out->key, signs[k].sign);
     if (out->relation >= LESS && (out->n != 1 || !read_number(&number, out->value[0])))
-        return error_set(e, STATUS_USAGE, "--only: %s %s takes one number.", out->key,
-                         signs[k].sign);
+        return error_set(e, STATUS_USAGE, "--only: %s%s takes one number, not %s%s.", out->key,
+                         signs[k].sign, out->value[0], out->n > 1 ? "|..." : "");
     return STATUS_OK;
 }
 

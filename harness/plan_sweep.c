@@ -67,6 +67,11 @@ status plan_pack(pack *p, const backend *b, error *e) {
         p->mem_bytes = (double)(training.bytes + evaluating.bytes + scratch);
         p->cost = p->n * (trained + validated);
     }
+    if (s) { /* which of the grid's cells it is */
+        const error cause = *e;
+        *e = (error){0};
+        error_set(e, s, "%s: %s", p->cell[0]->label, cause.text);
+    }
     arena_free(a);
     return s;
 }

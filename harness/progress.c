@@ -1,5 +1,7 @@
 /* progress.c - see progress.h. */
 #include "progress.h"
+
+#include "cli.h"
 #include "results/clock.h"
 
 #include <stdio.h>
@@ -30,13 +32,11 @@ struct progress_view {
 
 progress_view *progress_new(arena *a, int slots, long total) {
     progress_view *v = ARENA_NEW(a, progress_view, 1);
-    const char *term = getenv("TERM");
-    const bool terminal = isatty(STDERR_FILENO) && term && strcmp(term, "dumb");
     *v = (progress_view){.arena = a,
                          .slot = ARENA_NEW(a, slot_view, slots),
                          .slots = slots,
-                         .terminal = terminal,
-                         .color = terminal && !getenv("NO_COLOR"),
+                         .terminal = cli_is_terminal(STDERR_FILENO),
+                         .color = cli_has_color(STDERR_FILENO),
                          .total = total,
                          .left = total,
                          .start_s = clock_steady_s()};

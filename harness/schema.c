@@ -149,7 +149,7 @@ void schema_unknown_key(arena *a, const schema *s, const char *key, place at, di
         return;
     }
     if (diag_errors(d) >= DIAG_SHOWN) { /* nobody reads on, and advice takes time */
-        diag_error(d, at, "unknown key %.200s", key);
+        diag_error(d, at, "unknown key %.200s; mixgrid help config lists them", key);
         return;
     }
     int n;
@@ -168,7 +168,9 @@ void schema_unknown_key(arena *a, const schema *s, const char *key, place at, di
             return;
         }
     }
-    diag_error(d, at, "unknown key %.200s%s", key, suggest_tail(a, key, name, n));
+    const char *near = suggest_tail(a, key, name, n);
+    diag_error(d, at, "unknown key %.200s%s", key,
+               *near ? near : "; mixgrid help config lists them");
 }
 
 static void verify_field(arena *a, const char *section, const field *f) {

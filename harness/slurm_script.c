@@ -80,7 +80,7 @@ static void put_command(jsontext *t, const slurm_script *s) {
     }
     jsontext_printf(t, " \\\n    --db %s --share \"$SLURM_ARRAY_TASK_ID/%d\"", shell_word(a, s->db),
                     s->shares);
-    if (!s->gpus) /* a processor's default is all cores of the machine, not of the task */
+    if (!s->on_gpus) /* a processor's default is all cores of the machine, not of the task */
         jsontext_printf(t, " --workers \"${SLURM_CPUS_PER_TASK:-%ld}\"", s->cpus);
     jsontext_put(t, " &\n");
 }

@@ -7,6 +7,8 @@
 #include "kernels/core/arena.h"
 #include "kernels/core/error.h"
 
+#include <stdbool.h>
+
 typedef struct slurm_script {
     const char *experiment;
     const char *program, *grid, *db, *folder, *log; /* absolute; folder: to work in */
@@ -14,6 +16,7 @@ typedef struct slurm_script {
     int n_arguments;
     int shares;
     long cpus, gpus, mem_mib;
+    bool on_gpus; /* it trains on the GPUs it asks for, and not on processors beside them */
     const char *time, *partition, *account, *mem, *extra; /* NULL: not said */
 } slurm_script;
 

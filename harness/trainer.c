@@ -184,23 +184,23 @@ static void read_tally(trainer *t, block *k) {
 
 /* ---- the body, which only queues ---- */
 
-static void run_part(const trainer *t, lane *l, long part) {
+static void run_part(const trainer *t, lane *l, long part, bool first, bool last) {
     model *m = &l->tape.model;
     const size_t tokens = (size_t)part * (size_t)t->runs * (size_t)t->micro * (size_t)t->time;
     m->ids->x = t->device + t->at.ids + tokens * sizeof(int);
     m->label->x = t->device + t->at.labels + tokens * sizeof(int);
     if (m->tick) m->tick->x = t->device + t->at.tick + (size_t)part * TICK * sizeof(int);
-    graph_forward(m->g);
-    graph_backward(m->g);
+    graph_part(m->g, first, last);
     l->tally->node[0].out->x =
         t->device + t->at.tally + 3 * (size_t)part * (size_t)t->runs * t->backend->real_bytes;
     graph_forward(l->tally);
 }
 
 static void run_lanes(trainer *t, int thread) {
+    const int parts = t->batch_n / t->micro;
     for (int i = thread; i < t->lanes; i += t->threads)
-        for (int part = i; part < t->batch_n / t->micro; part += t->lanes)
-            run_part(t, &t->lane[i], part);
+        for (int part = i; part < parts; part += t->lanes)
+            run_part(t, &t->lane[i], part, part == i, part + t->lanes >= parts);
 }
 
 static void run_step(void *context) {

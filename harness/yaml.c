@@ -6,6 +6,7 @@
 #include "yaml.h"
 
 #include "map.h"
+#include "nearby.h"
 #include "scalar.h"
 #include "value.h"
 
@@ -368,7 +369,8 @@ static bool check_bytes(reader *r) {
             return false;
         }
         if (!is_printable(code)) {
-            diag_error(r->diag, at, "control character 0x%02x; remove it", code);
+            diag_error(r->diag, at, "control character 0x%02x; %s", code,
+                       code ? "remove it" : "this is no text: name a grid file, which is YAML");
             return false;
         }
         i += length;
@@ -456,13 +458,18 @@ const char *yaml_slurp(arena *a, const char *path, long *n, diag *d) {
     /* O_NONBLOCK: a named pipe nobody writes to reads as empty rather than for ever. */
     const int file = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (file < 0) {
-        diag_error(d, at, "cannot be opened: %s", strerror(errno));
+        const int why = errno;
+        const bool is_absent = why == ENOENT || why == ENOTDIR;
+        diag_error(d, at, "cannot be opened: %s%s", strerror(why),
+                   is_absent ? nearby_grid(a, path) : "; look at its permissions");
         return NULL;
     }
     if (!fstat(file, &info) && S_ISDIR(info.st_mode)) {
-        diag_error(d, at, "is a folder; name a file in it");
+        const char *first = nearby_first(a, path);
+        diag_error(d, at, "is a folder; name a file in it%s%s", first ? ", such as " : "",
+                   first ? first : "");
     } else if (fcntl(file, F_SETFL, 0) || !(text = read_bytes(a, file, n))) {
-        diag_error(d, at, "cannot be read: %s", strerror(errno));
+        diag_error(d, at, "cannot be read: %s; copy it to a disk that is well", strerror(errno));
     } else if (*n > YAML_MAX_BYTES) {
         diag_error(d, at, "is larger than %d MiB; no grid file needs that", YAML_MAX_BYTES >> 20);
         text = NULL;

@@ -44,9 +44,6 @@ tensor *attend(block *b, const attend_config *c, tensor *q, tensor *k, tensor *v
     graph *g = b->g;
     const int heads = (int)c->heads;
     if (!q || !k || !v) return NULL;
-    q = block_canon(b, CANON_B, "canon_q", q);
-    k = block_canon(b, CANON_B, "canon_k", k);
-    v = block_canon(b, CANON_B, "canon_v", v);
     q = norm_heads(b, c, "q_norm", q);
     k = norm_heads(b, c, "k_norm", k);
     double scale = 0; /* 1 / sqrt(D) */

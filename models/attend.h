@@ -24,7 +24,7 @@ typedef struct attend_config {
      .help = "tokens a query sees, itself included; 0: all"}
 // clang-format on
 
-/* q [R,B,T,C], k and v [R,B,T,G D] -> [R,B,T,C]: Canon layers B, norms, rotary positions,
+/* q [R,B,T,C], k and v [R,B,T,G D] -> [R,B,T,C]: norms, rotary positions,
  * softmax(q k / sqrt(D)) v per head. With QK_L2 the scores are temperature_h cos(q, k), temperature
  * learned per head. G < heads: each head of k and v serves heads / G neighbouring heads of q. */
 tensor *attend(block *b, const attend_config *c, tensor *q, tensor *k, tensor *v);

@@ -102,6 +102,12 @@ tensor *block_canon(block *b, unsigned place, const char *name, tensor *x) {
     return extra_conv(b, &c, name, x);
 }
 
+void block_canon_b(block *b, tensor **q, tensor **k, tensor **v) {
+    *q = block_canon(b, CANON_B, "canon_q", *q);
+    *k = block_canon(b, CANON_B, "canon_k", *k);
+    *v = block_canon(b, CANON_B, "canon_v", *v);
+}
+
 tensor *block_after_linear(block *b, const char *name, tensor *x) {
     const model_config *m = &b->spec->common;
     if (!m->after_linear) return x;

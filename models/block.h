@@ -44,8 +44,10 @@ tensor *block_linear(block *b, const char *name, tensor *x, int out);
 /* The same for the projection back into the residual stream: N(0, init_std / sqrt(2 layers)). */
 tensor *block_output(block *b, const char *name, tensor *x);
 /* The Canon layer at `place` (enum canon_place), a residual convolution of x with parameter NAME; x
- * itself where the model has none there. Mixers call it for B, ffns for D. */
+ * itself where the model has none there. Ffns call it for D. */
 tensor *block_canon(block *b, unsigned place, const char *name, tensor *x);
+/* The Canon layers at place B, of the q, k and v that all of a mixer works on. */
+void block_canon_b(block *b, tensor **q, tensor **k, tensor **v);
 /* What model.after_linear says: x, or x convolved, as part NAME.conv. */
 tensor *block_after_linear(block *b, const char *name, tensor *x);
 /* Dropout with the block's rate; x itself where the tape has none. site: 0.. within this part. */

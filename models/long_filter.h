@@ -7,7 +7,8 @@ typedef struct implicit_filter {
 } implicit_filter;
 
 /* [R,T,C], a filter per channel for x [R,B,T,C]: the network of Hyena times its window. Parameters
- * NAME_w1 .. NAME_w3 with biases, NAME_w4, NAME_freq. */
+ * NAME_w1 .. NAME_w3 with biases, NAME_w4, NAME_freq. Steady: made once for all parts of a batch.
+ */
 tensor *filter_implicit(block *b, const char *name, const implicit_filter *f, tensor *x);
 /* The same from `state` fading exponentials per channel: NAME_c, NAME_rate [C,N]. */
 tensor *filter_exponential(block *b, const char *name, int state, tensor *x);

@@ -9,7 +9,8 @@
  * light layer and the shifts, two linear steps, are one convolution F that mixes heads, with maps
  * of its own for each output head (the paper starts all heads alike and learns the shift kernels);
  * positions as in attention here (rope, alibi) in place of the paper's relative ones, on the
- * attention branch only; W_o, without which heads would not mix.
+ * attention branch only, as are norms of q and k; W_o, without which heads would not mix. What
+ * changes the projections themselves, such as Canon layers B, both branches see.
  * Start: F uniform in +-1 / sqrt(3 H W). Parameters 4 C^2 + 3 W H^2 + 2; cost 8 C^2 + 4 T C +
  * 6 W H C per token forward; state 2 T C + (W - 1) C. */
 #include "attend.h"
@@ -51,6 +52,7 @@ static tensor *build(block *b, const void *settings, tensor *x) {
     graph *g = b->g;
     tensor *q = block_linear(b, "wq", x, b->d_model), *k = block_linear(b, "wk", x, b->d_model),
            *v = block_linear(b, "wv", x, b->d_model);
+    block_canon_b(b, &q, &k, &v);
     tensor *conv = APPLY(g, add, IN(mixed(b, c, "conv_q", q), mixed(b, c, "conv_k", k)));
     conv = APPLY(g, add, IN(conv, mixed(b, c, "conv_v", v)));
     tensor *sum = APPLY(g, add,

@@ -41,6 +41,7 @@ static tensor *build(block *b, const void *settings, tensor *x) {
     const int shared = b->d_model / (int)c->attention.heads * (int)kv_heads(c);
     tensor *q = block_linear(b, "wq", x, b->d_model), *k = block_linear(b, "wk", x, shared),
            *v = block_linear(b, "wv", x, shared);
+    block_canon_b(b, &q, &k, &v);
     return block_output(b, "wo", attend(b, &c->attention, q, k, v));
 }
 

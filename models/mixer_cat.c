@@ -62,6 +62,7 @@ static tensor *build(block *b, const void *settings, tensor *x) {
                                      c->norm == CAT_POST ? QK_L2 : QK_NONE, c->temperature};
     tensor *q = stream(b, c, "q", CONV_ON_Q, true, x), *k = stream(b, c, "k", CONV_ON_K, true, x),
            *v = stream(b, c, "v", CONV_ON_V, false, x);
+    block_canon_b(b, &q, &k, &v);
     return block_output(b, "wo", attend(b, &attention, q, k, v));
 }
 

@@ -23,9 +23,7 @@ static tensor *build(block *b, const void *settings, tensor *x) {
     const int heads = (int)((const config *)settings)->heads;
     tensor *q = block_linear(b, "wq", x, b->d_model), *k = block_linear(b, "wk", x, b->d_model),
            *v = block_linear(b, "wv", x, b->d_model);
-    q = block_canon(b, CANON_B, "canon_q", q);
-    k = block_canon(b, CANON_B, "canon_k", k);
-    v = block_canon(b, CANON_B, "canon_v", v);
+    block_canon_b(b, &q, &k, &v);
     q = APPLY_WITH(b->g, map, IN(q), .kind = MAP_ELU1);
     k = APPLY_WITH(b->g, map, IN(k), .kind = MAP_ELU1);
     return block_output(b, "wo", linear_attention(b, heads, q, k, v));

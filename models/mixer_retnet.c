@@ -38,9 +38,7 @@ static tensor *build(block *b, const void *settings, tensor *x) {
     const int heads = (int)c->heads;
     tensor *q = block_linear(b, "wq", x, b->d_model), *k = block_linear(b, "wk", x, b->d_model),
            *v = block_linear(b, "wv", x, b->d_model * (int)c->expand);
-    q = block_canon(b, CANON_B, "canon_q", q);
-    k = block_canon(b, CANON_B, "canon_k", k);
-    v = block_canon(b, CANON_B, "canon_v", v);
+    block_canon_b(b, &q, &k, &v);
     q = APPLY_WITH(b->g, rope, IN(q), .heads = heads);
     k = APPLY_WITH(b->g, rope, IN(k), .heads = heads);
     k = APPLY_WITH(b->g, map, IN(k), .kind = MAP_TIMES, .scale = 1 / sqrt(b->d_model / heads));

@@ -8,7 +8,9 @@
 #include "metric.h"
 #include "tabulate.h"
 
+#include <ctype.h>
 #include <math.h>
+#include <string.h>
 
 /* A new block at the end; the pointer is good until the next one. */
 static block *add(document *d, block_kind kind) {
@@ -140,9 +142,14 @@ static void compose_failures(document *d, const record *r) {
         if (run->log_tail[0])
             add_code(d, arena_printf(a, "Last lines of the log of %.12s", run->id), run->log_tail);
     }
-    t->caption = "They are results: they count as failures in solve rates, and against a setting "
-                 "when hyperparameters are chosen. mixgrid run FILE --retry failed tries them "
-                 "again.";
+    const bool any_again = r->n_by_state[RUN_FAILED] + r->n_by_state[RUN_TIMEOUT] > 0;
+    t->caption = arena_printf(
+        a,
+        "They are results: they count as failures in solve rates, and against a setting when "
+        "hyperparameters are chosen.%s%s",
+        any_again ? " mixgrid run FILE --retry failed tries those again that failed or timed out."
+                  : "",
+        r->n_by_state[RUN_DIVERGED] ? " A run that diverged would diverge again." : "");
 }
 
 /* Surroundings side by side would be wide: one row per key, one column per environment. */
@@ -197,6 +204,12 @@ static const char *range_text(arena *a, double low, double high,
                               const char *(*show)(arena *, double)) {
     const char *from = show(a, low), *to = show(a, high);
     return strcmp(from, to) == 0 ? from : arena_printf(a, "%s to %s", from, to);
+}
+
+static const char *text_bytes(arena *a, double bytes) {
+    const char *count = text_count(a, bytes);
+    const bool has_letter = isalpha((unsigned char)count[strlen(count) - 1]);
+    return arena_printf(a, has_letter ? "%sB" : "%s B", count);
 }
 
 /* The smallest and largest of a fact over runs; false when no run knows it. */
@@ -302,7 +315,7 @@ static void compose_checklist(document *d, const choice *c) {
               text_count);
     list_fact(&l, r, "Compute per token, forward and backward",
               offsetof(record_run, flops_per_token), " FLOP", text_count);
-    list_fact(&l, r, "Planned memory", offsetof(record_run, mem_bytes), "B", text_count);
+    list_fact(&l, r, "Planned memory", offsetof(record_run, mem_bytes), "", text_bytes);
     list_fact(&l, r, "Training time per run", offsetof(record_run, wall_s), "", text_duration);
     line_add(&l, arena_printf(a,
                               "Training time in total: %s over all attempts, the search and "

@@ -50,6 +50,7 @@ typedef struct figure {
     const char *id, *title, *caption, *x_label, *y_label;
     figure_scale x_scale;
     bool log_y, unit_y;   /* unit_y: y in [0, 1] */
+    bool lone_name;       /* a lone series is named in the legend too: others have no values */
     bool own_x;           /* every panel has the x range of its own points */
     double y_low, y_high; /* set by figure_fit: all panels have one y axis */
     figure_tick *y_tick;  /* [n_y_tick], heat maps only */

@@ -21,7 +21,7 @@ int legend_series(const figure_series **out, const figure *f, int max) {
     }
     if (f->kind == FIGURE_BARS) n = 0; /* they stand over their names */
     if (chance && n < max) out[n++] = &chance_series;
-    return n == 1 && !chance ? 0 : n;
+    return n == 1 && !chance && !f->lone_name ? 0 : n;
 }
 
 int widest_tick(const figure_tick *tick, int n) {

@@ -74,10 +74,13 @@ static status unknown_experiment(arena *a, sqlite3 *db, const char *name, error 
         list[n++] = (struct near){found, edit_distance(a, name, found)};
     }
     sqlite3_finalize(q);
+    const char *file = sqlite3_db_filename(db, "main"); /* "" in memory */
+    if (!file || !*file) file = NULL;
     if (n == 0)
         return error_set(e, STATUS_USAGE,
-                         "there is no experiment in this database yet; `mixgrid run FILE` with the "
-                         "same --db fills it.");
+                         "there is no experiment in %s yet; `mixgrid run FILE` with the same --db "
+                         "fills it.",
+                         file ? file : "this database");
     text names = text_new(a);
     for (int k = 0; k < n && k < 5; k++) {
         int best = -1;
@@ -88,9 +91,8 @@ static status unknown_experiment(arena *a, sqlite3 *db, const char *name, error 
         list[best].distance = -1;
     }
     if (n > 5) text_add(&names, " and %d more", n - 5);
-    return error_set(e, STATUS_USAGE,
-                     "there is no experiment '%s' in this database; did you mean: %s?", name,
-                     names.s);
+    return error_set(e, STATUS_USAGE, "there is no experiment `%s` in %s; did you mean: %s?", name,
+                     file ? file : "this database", names.s);
 }
 
 /* Fills name and spec. The name of an experiment goes before the path of a grid file, so that one

@@ -269,8 +269,8 @@ static const char t_band[] =
     "Lines are means over seeds, bands (bars) the 95 % Student interval, cut at the frame; small "
     "dots are single runs.";
 static const char range_band[] =
-    "Lines are means over finished seeds, bands the range from lowest to highest seed; a run that "
-    "stopped before the others keeps its last value.";
+    "Lines are means over finished seeds, bands the range from lowest to highest seed, cut at the "
+    "frame; a run that stopped before the others keeps its last value.";
 
 static const figure_maker makers[] = {
     {"accuracy_vs_length", fill_slice, t_band},
@@ -294,17 +294,25 @@ static void caption_make(plan *p, const char *band) {
     const choice *c = p->choice;
     const request *q = p->q;
     text t = text_new(p->arena);
-    int failed = 0, n_max = 0;
+    int failed = 0, stopped = 0, n_max = 0;
     for (int i = 0; i < c->n_row; i++)
         n_max = c->row[i].chosen->n_run > n_max ? c->row[i].chosen->n_run : n_max;
     if (n_max == 1) band = "One seed: there is no interval.";
     text_add(&t, "%s split. %s", text_capital(p->arena, q->split), band);
-    for (int i = 0; i < c->n_row; i++) failed += c->row[i].chosen->n_failed;
+    for (int i = 0; i < c->n_row; i++) {
+        failed += c->row[i].chosen->n_failed;
+        for (int k = 0; k < c->row[i].n_candidate; k++)
+            stopped += c->row[i].candidate[k]->n_stopped;
+    }
+    p->f->lone_name = failed && c->n_row > 1;
     if (strcmp(q->kind, "search") == 0 && metric_find(q->name).accuracy)
         text_put(&t, " A failed or diverged run counts as 0, as in the choice.");
     else if (failed)
         text_add(&t, " %d failed or diverged %s left out.", failed,
                  failed == 1 ? "run is" : "runs are");
+    if (strcmp(q->kind, "search") == 0 && stopped)
+        text_add(&t, " %d %s early by early_terminate and left out.", stopped,
+                 stopped == 1 ? "run was stopped" : "runs were stopped");
     if (p->f->kind == FIGURE_CURVES)
         text_add(&t,
                  " A line ends in a dot where its last seed stopped early. Up to %d points per "

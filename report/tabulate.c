@@ -247,10 +247,11 @@ static table *tabulate_main(arena *a, const choice *c) {
     if (comparisons) {
         text_add(&caption,
                  " Bold (%s): best%s%s%s and better than every other such row, paired t "
-                 "test over seeds, Holm's correction over %d comparisons per column, "
+                 "test over seeds, Holm's correction over %d comparison%s per column, "
                  "5 %%, no failed run.",
                  any_bold ? "per column" : "none here", c->n_block ? " among rows of equal " : "",
-                 names_of(a, c, false), c->n_block ? "," : "", comparisons);
+                 names_of(a, c, false), c->n_block ? "," : "", comparisons,
+                 comparisons == 1 ? "" : "s");
     }
     t->caption = caption.s;
     return t;

@@ -23,14 +23,14 @@
     "ORDER BY number DESC LIMIT 1))"
 #define CODE_KEYS                                                                                  \
     "('version', 'commit', 'dirty', 'diff_sha256', 'binary_sha256', 'compiler', 'flags')"
-/* The text of the diff is compared by its hash. */
+/* The text of the diff and its size are compared by its hash. */
 #define SURROUNDINGS_THAT(condition)                                                               \
     "WITH x AS MATERIALIZED " SURROUNDINGS("main", "?1") ", y AS MATERIALIZED " SURROUNDINGS(      \
         "b", "?2") " SELECT key, x.value AS a, y.value AS b "                                      \
                    "FROM (SELECT key FROM x UNION SELECT key FROM y) LEFT JOIN x USING (key) "     \
                    "LEFT JOIN y "                                                                  \
-                   "USING (key) WHERE x.value IS NOT y.value AND key <> 'diff' AND key " condition \
-                   " AND ?3 IS NOT NULL ORDER BY key"
+                   "USING (key) WHERE x.value IS NOT y.value AND key NOT IN ('diff', "             \
+                   "'diff_bytes') AND key " condition " AND ?3 IS NOT NULL ORDER BY key"
 
 /* Rows of `table` in one database that the other has not, in both directions. */
 #define UNMATCHED(what, table, condition)                                                          \

@@ -220,6 +220,9 @@ static status take_source(merger *m, const char *source, error *e) {
                          "%s is merged into and cannot be merged as well; `mixgrid rebuild` reads "
                          "its journals again.",
                          source);
+    if (access(source, R_OK) != 0)
+        return error_set(e, STATUS_ENVIRONMENT, "%s cannot be read: %s; look at its permissions.",
+                         source, strerror(errno));
     if (is_folder(source)) return take_folder(m, source, e);
     if (has_ending(source)) return take_file(m, source, e);
     if (is_database(source)) return take_database(m, source, e);

@@ -2,6 +2,7 @@
 #include "query.h"
 
 #include "kernels/core/arena.h"
+#include "show.h"
 #include "store_own.h"
 
 #include <ctype.h>
@@ -157,8 +158,11 @@ status query_run(const char *db_path, const char *what, const char *argument, qu
                          argument);
     store *s = store_open_readonly(db_path, e);
     if (!s) return e->code;
-    sqlite3_stmt *statement = prepare(&s->q, what, preset ? preset->select : what, e);
-    if (!e->code && argument) sqlite3_bind_text(statement, 1, argument, -1, SQLITE_STATIC);
+    char run[128];
+    sqlite3_stmt *statement = NULL;
+    if (!argument || !run_find(run, s, argument, e)) /* all that presets ask for is a run */
+        statement = prepare(&s->q, what, preset ? preset->select : what, e);
+    if (!e->code && argument) sqlite3_bind_text(statement, 1, run, -1, SQLITE_STATIC);
     if (!e->code) {
         error rows = {0};
         if (query_print(&s->q, statement, format, out, &rows)) {

@@ -5,6 +5,8 @@
 #include "store_own.h"
 
 status run_find(char out[128], store *s, const char *prefix, error *e) {
+    if (!*prefix)
+        return error_set(e, STATUS_USAGE, "the run id is empty; `mixgrid query runs` lists them.");
     sqlite3_stmt *row = sql_bind(&s->q, e,
                                  "SELECT id, count(*) OVER (), id = ?1 FROM run "
                                  "WHERE substr(id, 1, length(?1)) = ?1 ORDER BY id LIMIT 2",

@@ -7,6 +7,7 @@
 #include "store_place.h"
 
 #include <stdint.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { APPLICATION_ID = 1835628647, SCHEMA_VERSION = 2, BUSY_MS = 10000, LOG_TAIL_BYTES = 4096 };
@@ -139,7 +140,7 @@ static status open_checked(store *s, bool *needs_rebuild, error *e) {
 store *store_open(const char *path, bool *needs_rebuild, error *e) {
     *needs_rebuild = false;
     store *s = store_new(path);
-    s->lock = place_lock(path, e);
+    s->lock = place_check(path, false, e) ? -1 : place_lock(path, e);
     if (s->lock >= 0 && open_checked(s, needs_rebuild, e) == STATUS_OK) return s;
     if (s->q.db) sql_close(&s->q);
     place_unlock(s->lock, path);
@@ -171,7 +172,8 @@ store *store_open_readonly(const char *path, error *e) {
                   "there is no results database %s; `mixgrid run FILE` creates it, --db names "
                   "another.",
                   path);
-    else if (!connect(s, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, e) &&
+    else if (!place_check(path, true, e) &&
+             !connect(s, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, e) &&
              !check_identity(s, &version, e)) {
         if (version == 0)
             error_set(e, STATUS_ENVIRONMENT,
@@ -186,6 +188,14 @@ store *store_open_readonly(const char *path, error *e) {
     if (s->q.db) sql_close(&s->q);
     arena_free(s->arena);
     return NULL;
+}
+
+status store_open_if_any(store **out, const char *path, error *e) {
+    struct stat info;
+    *out = NULL;
+    if (stat(path, &info) || (S_ISREG(info.st_mode) && !info.st_size)) return STATUS_OK;
+    *out = store_open_readonly(path, e);
+    return e->code;
 }
 
 status store_fold(store *s, error *e) {

@@ -19,6 +19,8 @@ typedef struct store store;
 store *store_open(const char *path, bool *needs_rebuild, error *e);
 /* Read only; a missing file is an error that names the command that creates it. */
 store *store_open_readonly(const char *path, error *e);
+/* The same, but a missing or empty file is a database without runs: *out is NULL, and no error. */
+status store_open_if_any(store **out, const char *path, error *e);
 /* Folds the write-ahead log into the database, for writers that want to know whether that worked.
  * Where a reader uses the log, it stays: no error. */
 status store_fold(store *s, error *e);

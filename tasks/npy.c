@@ -180,7 +180,8 @@ npy *npy_read(arena *a, const char *path, error *e) {
     npy *x = ARENA_NEW(a, npy, 1);
     FILE *file = fopen(path, "rb");
     if (!file) {
-        error_set(e, STATUS_ENVIRONMENT, "cannot open %s: %s.", path, strerror(errno));
+        error_set(e, STATUS_ENVIRONMENT, "cannot open %s: %s; name a .npy file that you can read.",
+                  path, strerror(errno));
         return NULL;
     }
     const char *reason = "it is not a plain file";

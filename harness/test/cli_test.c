@@ -1,74 +1,20 @@
 /* cli_test.c - command lines, good and bad: the exit code, the sentence with its remedy, and that
  * nothing ends by a signal or with two sentences where one is meant. */
-#include "folder_fixture.h"
+#include "cli_fixture.h"
 #include "results/store.h"
 #include "results/test/store_fixture.h"
-#include "tasks/npy.h"
 
-#include <setjmp.h>
-#include <stdint.h>
 #include <time.h>
 
-#include <cmocka.h>
-
-static const char grid_text[] = "experiment: small\n"
-                                "defaults:\n"
-                                "  task: {name: mqar, length: 16, vocab: 64, pairs: 2}\n"
-                                "  model: {d_model: 8}\n"
-                                "  train: {steps: 4, batch: 8}\n"
-                                "  eval: {examples: 16}\n"
-                                "grid:\n"
-                                "  model.mixer: [attention, cat]\n"
-                                "seeds: 2\n";
-
-static folder shared; /* grid.yaml, done.db with its two runs, arrays for probe */
-
-static void write_npy(const char *name, npy_type type, int dims, const long *dim,
-                      const void *data) {
-    npy x = {.type = type, .n_dims = dims, .data = (void *)data};
-    for (int i = 0; i < dims; i++) x.dim[i] = dim[i];
-    error e = {0};
-    if (npy_write(folder_at(&shared, name), &x, &e)) BUG("%s", e.text);
-}
+static folder shared; /* grid.yaml, done.db with its four runs */
 
 static int make_shared(void **state) {
     (void)state;
     shared = folder_new();
     folder_write(&shared, "grid.yaml", grid_text);
-    folder_write(&shared, "empty.yaml", "");
-    folder_write(&shared, "broken.yaml", "experiment: a\n  bad: [\n");
-    folder_write(&shared, "tab.yaml", "experiment: a\ngrid:\n\ttrain.lr: [1]\n");
-    folder_write(&shared, "bytes.yaml", "experiment: \xff\xfe\n");
-    folder_write(&shared, "no_cells.yaml",
-                 "experiment: a\ndefaults: {task: {name: mqar, vocab: 128}}\n"
-                 "grid: {train.lr: []}\n");
-    folder_write(&shared, "typo.yaml",
-                 "experiment: a\ndefaults:\n  task: {name: mqar, vocab: 128}\n"
-                 "  model: {d_modle: 8}\n");
-    folder_write(&shared, "twice.yaml",
-                 "experiment: a\ndefaults:\n  task: {name: mqar, vocab: 128}\n"
-                 "  train: {lr: 1, lr: 2}\n");
-    folder_write(&shared, "type.yaml",
-                 "experiment: a\ndefaults:\n  task: {name: mqar, vocab: 128}\n"
-                 "  model: {d_model: wide}\n");
-    folder_write(&shared, "two.yaml",
-                 "experiment: a\ndefaults:\n  task: {name: mqar, vocab: 128}\n"
-                 "  model: {d_model: wide}\n  train: {lr: high}\n");
-    const int token[10] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, minus[2] = {1, -3},
-              large[2] = {1, 2147483647};
-    const float real[2] = {1, 2};
-    write_npy("tokens.npy", NPY_INT32, 2, (long[]){2, 5}, token);
-    write_npy("longer.npy", NPY_INT32, 1, (long[]){10}, token);
-    write_npy("cube.npy", NPY_INT32, 3, (long[]){1, 2, 5}, token);
-    write_npy("none.npy", NPY_INT32, 2, (long[]){0, 5}, token);
-    write_npy("minus.npy", NPY_INT32, 1, (long[]){2}, minus);
-    write_npy("large.npy", NPY_INT32, 1, (long[]){2}, large);
-    write_npy("real.npy", NPY_FLOAT32, 1, (long[]){2}, real);
-    const outcome run = mixgrid(&shared, "run {}/grid.yaml --db {}/done.db --no-report"),
-                  weights = mixgrid(&shared, "probe --tokens {}/tokens.npy --save-weights "
-                                             "{}/weights.st --set model.d_model=8");
-    if (run.code || weights.code) print_error("%s%s", run.err, weights.err);
-    return run.code || weights.code;
+    const outcome run = mixgrid(&shared, "run {}/grid.yaml --db {}/done.db --no-report");
+    if (run.code) print_error("%s", run.err);
+    return run.code;
 }
 
 static int remove_shared(void **state) {
@@ -77,41 +23,17 @@ static int remove_shared(void **state) {
     return 0;
 }
 
-typedef struct bad {
-    const char *line;
-    int code;
-    const char *part[2]; /* of what is printed on stderr; the second is the remedy, or NULL */
-} bad;
-
-static int lines_of(const char *text) {
-    int n = 0;
-    for (; *text; text++) n += *text == '\n';
-    return n;
-}
-
-/* One line, ended by a newline, without an escape sequence; nothing on stdout. */
-static void check_bad(const bad *c, int lines) {
-    const outcome o = mixgrid(&shared, c->line);
-    if (o.signal) fail_msg("mixgrid %s: signal %d\n%s", c->line, o.signal, o.err);
-    if (o.code != c->code)
-        fail_msg("mixgrid %s: exit code %d, not %d\n%s", c->line, o.code, c->code, o.err);
-    for (int i = 0; i < 2; i++)
-        if (c->part[i] && !strstr(o.err, c->part[i]))
-            fail_msg("mixgrid %s: nothing of \"%s\" in:\n%s", c->line, c->part[i], o.err);
-    const size_t n = strlen(o.err);
-    if (lines_of(o.err) != lines || !n || o.err[n - 1] != '\n' || strchr(o.err, '\033'))
-        fail_msg("mixgrid %s: not %d lines:\n%s", c->line, lines, o.err);
-    if (*o.out) fail_msg("mixgrid %s: prints\n%s", c->line, o.out);
-}
-
-#define RUN  "run {}/grid.yaml --db {}/new.db "
-#define DONE "--db {}/done.db "
+#define RUN    "run {}/grid.yaml --db {}/new.db "
+#define DONE   "--db {}/done.db "
+#define SUBMIT "submit {}/grid.yaml --slurm --dry-run --db {}/new.db "
 
 static void wrong_command_lines(void **state) {
     (void)state;
     static const bad cases[] = {
         {"frobnicate", 2, {"there is no command frobnicate", "see mixgrid help."}},
         {"rnu", 2, {"did you mean run", NULL}},
+        {"experiments/tiny.yaml", 2, {"mixgrid run experiments/tiny.yaml.", NULL}},
+        {"experiments/tiny", 2, {"mixgrid run experiments/tiny.", NULL}},
         {"-x", 2, {"there is no command -x", "see mixgrid help."}},
         {"run", 2, {"mixgrid run needs a grid file", NULL}},
         {RUN "--wrokers 3", 2, {"did you mean --workers", "see mixgrid run --help."}},
@@ -120,6 +42,12 @@ static void wrong_command_lines(void **state) {
         {RUN "--workers 0", 2, {"--workers takes a whole number from 1, not 0.", NULL}},
         {RUN "--workers=x", 2, {"--workers takes a whole number from 1, not x.", NULL}},
         {RUN "--workers 99999999999999999999", 2, {"takes a whole number", NULL}},
+        {RUN "--workers 4097", 2, {"--workers is at most 4096, not 4097.", NULL}},
+        {RUN "--workers 4294967297", 2, {"from 1 to 2147483647, not 4294967297.", NULL}},
+        {RUN "--pack 0", 2, {"--pack takes a whole number from 1 to 4096 or auto, not 0.", NULL}},
+        {RUN "--fail-fast --keep-going", 2, {"contradict each other; leave one out.", NULL}},
+        {RUN "--only mixr=cat", 2, {"has a setting mixr;", "--dry-run lists the cells"}},
+        {RUN "--only lr<", 2, {"train.lr< lacks a value; write one right behind it.", NULL}},
         {RUN "--dry-run=yes", 2, {"--dry-run takes no value.", NULL}},
         {RUN "--db=", 2, {"--db is empty; it takes FILE.", NULL}},
         {RUN "--retry all", 2, {"--retry takes the word failed, not all.", NULL}},
@@ -128,12 +56,16 @@ static void wrong_command_lines(void **state) {
         {RUN "extra", 2, {"a setting is written key=value", NULL}},
         {RUN "=3", 2, {"the key is missing", NULL}},
         {"report", 2, {"needs an experiment or its grid file", "mixgrid status lists"}},
-        {"report none " DONE, 2, {"there is no experiment 'none'", "did you mean: small?"}},
+        {"report none " DONE, 2, {"there is no experiment `none` in /", "did you mean: small?"}},
         {"report small --print main --format html " DONE, 2, {"--format is terminal", NULL}},
         {"report small --db {}/none.db", 3, {"there is no results database", "mixgrid run FILE"}},
         {"status --db {}/none.db", 3, {"there is no results database", "mixgrid run FILE"}},
         {"status a b " DONE, 2, {"does not know what to do with b", "--help"}},
         {"status none " DONE, 2, {"holds no experiment `none`; it has small.", NULL}},
+        {"status small --hash " DONE, 2, {"does not know what to do with small", "--help"}},
+        {"status --hash --json " DONE, 2, {"--hash goes with neither", "leave it out"}},
+        {"report small --format latex " DONE, 2, {"--format latex goes with --print", "main"}},
+        {"report small --print main --out x " DONE, 2, {"leave out --out.", NULL}},
         {"show 12 --db {}/none.db", 3, {"there is no results database", "mixgrid run FILE"}},
         {"show " DONE, 2, {"needs one run id", NULL}},
         {"show zzz " DONE, 2, {"holds no run whose id starts with `zzz`", "mixgrid query runs"}},
@@ -157,10 +89,28 @@ static void wrong_command_lines(void **state) {
         {"query 'drop table run' " DONE, 2, {"was refused", NULL}},
         {"query 'pragma user_version = 9' " DONE, 2, {"was refused", NULL}},
         {"query 'select 1; delete from run' " DONE, 2, {"more than one statement", NULL}},
+        {"query --list runs " DONE, 2, {"does not know what to do with runs", NULL}},
+        {"query metrics zz " DONE, 2, {"holds no run whose id starts with `zz`", NULL}},
+        {"show '' " DONE, 2, {"the run id is empty; `mixgrid query runs` lists them.", NULL}},
+        {RUN "foo.bar=1", 2, {"unknown key foo.bar; mixgrid help config lists them", NULL}},
+        {"query runs a b " DONE, 2, {"does not know what to do with b", NULL}},
         {"query --preset none " DONE, 2, {"there is no preset none", "query --list"}},
         {"query runs --format xml " DONE, 2, {"--format is table, csv, json or markdown", NULL}},
         {"rebuild --db {}/no/where.db", 3, {"there is no folder", "create it or use another --db"}},
-        {"help nothing", 2, {"there is no help on nothing; topics:", NULL}},
+        {"help nothing", 2, {"there is no help on nothing; mixgrid help lists the topics.", NULL}},
+        {"help confg", 2, {"there is no help on confg, did you mean config;", NULL}},
+        {"help run now", 2, {"mixgrid help run does not know what to do with now", NULL}},
+        {"help mixer catt", 2, {"did you mean cat;", "mixgrid help mixers"}},
+        {"help task mqra", 2, {"did you mean mqar;", "mixgrid help tasks"}},
+        {"doctor --db x", 2, {"mixgrid doctor has no option --db", "mixgrid doctor --help"}},
+        {"doctor now", 2, {"mixgrid doctor does not know what to do with now", NULL}},
+        {"submit {}/grid.yaml", 2, {"mixgrid submit needs --slurm", NULL}},
+        {SUBMIT "--pack x", 2, {"--pack takes a whole number from 1 to 4096 or auto", NULL}},
+        {SUBMIT "--mem 16GB", 2, {"--mem is a size such as 16G or 800M, not 16GB.", NULL}},
+        {SUBMIT "--mem G", 2, {"--mem is a size such as 16G or 800M, not G.", NULL}},
+        {SUBMIT "--gpus 65", 2, {"--gpus is at most 64 for each task, not 65.", NULL}},
+        {SUBMIT "--device gpu", 2, {"no device is called gpu; use auto, cuda", NULL}},
+        {SUBMIT "--device cuda", 2, {"--device cuda needs GPUs from Slurm; add --gpus 1", NULL}},
         {"help mixers model.d_model=wide", 2, {"model.d_model must be an integer", NULL}},
         {"help mixers model.ffn=moe model.top_k=9",
          2,
@@ -173,6 +123,12 @@ static void wrong_command_lines(void **state) {
         {"bench --mixers --lengths 64,64", 2, {"--lengths must ascend: 64 comes after 64", NULL}},
         {"bench --convs --format xml", 2, {"--format is table, md or csv, not xml", NULL}},
         {"bench --d-model 8", 2, {"--format go with --mixers or --convs", NULL}},
+        {"bench now", 2, {"mixgrid bench does not know what to do with now", NULL}},
+        {"bench --only nothing",
+         2,
+         {"--only nothing fits no row; rows look like", "attention d64"}},
+        {"bench --mixers --only nothing", 2, {"--only nothing fits no row", "acmix"}},
+        {"bench --mixers --d-model 65537", 2, {"--d-model is at most 65536, not 65537.", NULL}},
         {"bench --mixers --device gpu", 2, {"no device is called gpu", NULL}},
         {"task", 2, {"say mixgrid task show NAME", NULL}},
         {"task show", 2, {"say mixgrid task show NAME", NULL}},
@@ -182,91 +138,14 @@ static void wrong_command_lines(void **state) {
         {"task show nar --split val --index 1000", 2, {"has 1000 examples", "eval.examples"}},
         {"task show nar --index 9223372036854775807", 2, {"that can be shown", NULL}},
         {"task export nar --count 1001 --split test", 2, {"has 1000 examples", "eval.examples"}},
-        {"task export nar --out /proc/none/x", 3, {"could not create the folder", NULL}},
+        {"task export nar --out /proc/none/x",
+         3,
+         {"could not create the folder", "give a folder you can write with --out."}},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) check_bad(&cases[i], 1);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) check_bad(&shared, &cases[i], 1);
     assert_int_equal(access(folder_at(&shared, "new.db"), F_OK), -1); /* nothing was begun */
     const outcome o = mixgrid(&shared, "query 'select count(*) from run' --format csv " DONE);
     assert_non_null(strstr(o.out, "\n4"));
-}
-
-static void wrong_grids(void **state) {
-    (void)state;
-    static const bad cases[] = {
-        {"run {}/none.yaml", 2, {"none.yaml: error: cannot be opened: No such file", NULL}},
-        {"run {}", 2, {"is a folder", "name a file in it"}},
-        {"run {}/empty.yaml", 2, {"empty.yaml:1:1: error: the file is empty", NULL}},
-        {"run {}/broken.yaml", 2, {"broken.yaml:2:6: error: not valid YAML", NULL}},
-        {"run {}/tab.yaml", 2, {"tab.yaml:3:1: error:", "tab"}},
-        {"run {}/bytes.yaml", 2, {"is not UTF-8", "save the file as UTF-8"}},
-        {"run {}/done.db", 2, {"done.db:", "error:"}},
-        {"run {}/no_cells.yaml",
-         2,
-         {"no_cells.yaml:3:18: error: train.lr has an empty list", NULL}},
-        {"run {}/typo.yaml", 2, {"typo.yaml:4:11: error:", "did you mean model.d_model?"}},
-        {"run {}/twice.yaml", 2, {"twice.yaml:4:18: error: duplicate key", "line 4"}},
-        {"run {}/type.yaml", 2, {"type.yaml:4:20: error:", "an integer from 1 to 65536, not wide"}},
-        {RUN "train.lr=", 2, {"train.lr has no value; write null", NULL}},
-        {RUN "train.lr=nan", 2, {"must be a number from 0 to 1000, not nan", NULL}},
-        {RUN "train.lr=-1", 2, {"must be a number from 0 to 1000, not -1", NULL}},
-        {RUN "train.batch=0", 2, {"must be an integer from 1 to 1048576, not 0", NULL}},
-        {RUN "train.schedule=wavy", 2, {"one of constant, cosine, linear", "not wavy"}},
-        {RUN "model.mixer=atention", 2, {"unknown mixer atention; did you mean attention?", NULL}},
-        {RUN "task.name=mqra", 2, {"unknown task mqra; did you mean mqar?", NULL}},
-        {RUN "model.mixer=attention model.d_model=10 model.heads=4",
-         2,
-         {"model.heads: 4 does not divide model.d_model: 10", NULL}},
-        {RUN "task.length=15", 2, {"task.length is 15; mqar needs an even length", NULL}},
-        {RUN "task.pairs=5", 2, {"task.pairs is 5; at task.length = 16 at most 4 pairs", NULL}},
-        {RUN "task.vocab=16", 2, {"task.vocab is 16; it must exceed task.length = 16", NULL}},
-        {RUN "eval.lengths=[17]", 2, {"eval.lengths: at 17: ", "needs an even length"}},
-        {RUN "eval.lengths=[16,128]", 2, {"eval.lengths: at 128: task.vocab is 64", NULL}},
-        {RUN "train.epochs=2", 2, {"train.epochs: needs a finite training set", "train.examples"}},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) check_bad(&cases[i], 1);
-    /* every error of a file is shown */
-    check_bad(&(bad){"run {}/two.yaml", 2, {"two.yaml:4:20: error:", "two.yaml:5:15: error:"}}, 2);
-}
-
-static void wrong_arrays_for_probe(void **state) {
-    (void)state;
-#define PROBE "probe --tokens {}/"
-    static const bad cases[] = {
-        {"probe", 2, {"mixgrid probe needs --tokens FILE.npy", "--help"}},
-        {PROBE "absent.npy", 3, {"absent.npy: No such file", NULL}},
-        {PROBE "grid.yaml", 3, {"does not start like a .npy file", NULL}},
-        {"probe --tokens {}", 3, {"it is not a plain file", NULL}},
-        {PROBE "real.npy", 2, {"real.npy must hold int32 of shape [T] or [B,T].", NULL}},
-        {PROBE "cube.npy", 2, {"cube.npy must hold int32 of shape [T] or [B,T].", NULL}},
-        {PROBE "none.npy", 2, {"none.npy holds no tokens.", NULL}},
-        {PROBE "minus.npy", 2, {"minus.npy holds -3 at position 1; the least is 0.", NULL}},
-        {PROBE "large.npy", 2, {"a vocabulary of 2147483648 is too large; at most", NULL}},
-        {PROBE "tokens.npy --labels {}/longer.npy", 2, {"longer.npy is [1,10]", "are [2,5]"}},
-        {PROBE "tokens.npy --vocab 9", 2, {"token 9 does not fit", "give a larger --vocab"}},
-        {PROBE "tokens.npy --set d_model", 2, {"a setting is written key=value", NULL}},
-        {PROBE "tokens.npy --set model.d_modle=8", 2, {"did you mean model.d_model?", NULL}},
-        {PROBE "tokens.npy --weights {}/absent", 3, {"absent: No such file", NULL}},
-        {PROBE "tokens.npy --weights {}/grid.yaml", 3, {"is not a usable safetensors file", NULL}},
-        {PROBE "tokens.npy --weights {}/weights.st --set model.d_model=16",
-         2,
-         {"weights.st: ", "the model needs ["}},
-        {PROBE "tokens.npy --weights {}/weights.st --set model.d_model=8 --set model.layers=2",
-         2,
-         {"weights.st has no tensor ", NULL}},
-        {PROBE "tokens.npy --device gpu", 2, {"no device is called gpu", NULL}},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) check_bad(&cases[i], 1);
-    static const char *const unwritable[] = {"--logits", "--grads", "--save-weights"};
-    for (size_t i = 0; i < sizeof unwritable / sizeof *unwritable; i++) {
-        const outcome o = mixgrid(
-            &shared, arena_printf(shared.arena, PROBE "tokens.npy %s /proc/none/x", unwritable[i]));
-        assert_int_equal(o.code, 3);
-        assert_non_null(strstr(o.err, "/proc/none/x"));
-    }
-    const outcome good = mixgrid(&shared, PROBE "tokens.npy --weights {}/weights.st --set "
-                                                "model.d_model=8 --logits {}/logits.npy");
-    assert_int_equal(good.code, 0);
-    assert_non_null(strstr(good.out, "scored positions 8, loss 2.3")); /* log 10 */
 }
 
 static void good_commands_end_well_and_print_to_stdout(void **state) {
@@ -286,6 +165,12 @@ static void good_commands_end_well_and_print_to_stdout(void **state) {
         "help tasks",
         "help task mqar",
         "help recipes",
+        "help completion",
+        "help cat",
+        "help nar",
+        "help swiglu",
+        "help --help",
+        "doctor --help",
         "run --help",
         "task show nar",
         "status " DONE,
@@ -310,17 +195,35 @@ static void good_commands_end_well_and_print_to_stdout(void **state) {
     }
 }
 
-static void unwritable_standard_output_is_an_error(void **state) {
+/* Commands from the table of commands, options from the table that parses them. */
+static void completion_knows_all_commands_and_options(void **state) {
     (void)state;
-    if (access("/dev/full", W_OK)) skip();
-    const pid_t pid = fork();
-    if (!pid) {
-        dup2(open("/dev/full", O_WRONLY), 1);
-        dup2(open("/dev/null", O_WRONLY), 2);
-        execl(mixgrid_path(), "mixgrid", "help", (char *)NULL);
-        _exit(127);
-    }
-    assert_int_equal(mixgrid_wait(&shared, pid).code, 3);
+    if (access("/bin/bash", X_OK)) skip();
+    static const char script[] =
+        "source <(\"$0\" help completion)\n"
+        "names=$(\"$0\" help | sed -n 's/^  mixgrid \\([a-z]*\\) .*/\\1/p' | sort -u)\n"
+        "complete() { COMP_WORDS=(\"$0\" \"$@\") COMP_CWORD=$#; _mixgrid; }\n"
+        "sorted() { tr ' ' '\\n' | sort -u | tr '\\n' ' '; }\n"
+        "complete ''\n"
+        "[ \"$(echo $names | sorted)\" = \"$(echo ${COMPREPLY[@]} | sorted)\" ] || echo commands\n"
+        "for c in $names; do\n"
+        "    complete $c --\n"
+        "    options=$(\"$0\" $c --help | grep -o '^  --[a-z-]*')\n"
+        "    [ \"$(echo --help $options | sorted)\" = \"$(echo ${COMPREPLY[@]} | sorted)\" ] ||\n"
+        "        echo options of $c: ${COMPREPLY[@]}\n"
+        "done\n"
+        "complete run --wor; echo ${COMPREPLY[@]}\n"
+        "complete help mixer ca; echo ${COMPREPLY[@]}\n"
+        "complete task show mq; echo ${COMPREPLY[@]}\n";
+    folder_write(&shared, "complete.sh", script);
+    FILE *out = popen(arena_printf(shared.arena, "bash -c \"$(cat %s/complete.sh)\" %s",
+                                   shared.path, mixgrid_path()),
+                      "r");
+    char text[1024] = "";
+    assert_non_null(out);
+    text[fread(text, 1, sizeof text - 1, out)] = '\0';
+    assert_int_equal(pclose(out), 0);
+    assert_string_equal(text, "--workers\ncat\nmqar\n");
 }
 
 static void plain_progress_when_there_is_no_terminal(void **state) {
@@ -472,10 +375,8 @@ static void large_grids_are_planned_quickly(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(wrong_command_lines),
-        cmocka_unit_test(wrong_grids),
-        cmocka_unit_test(wrong_arrays_for_probe),
         cmocka_unit_test(good_commands_end_well_and_print_to_stdout),
-        cmocka_unit_test(unwritable_standard_output_is_an_error),
+        cmocka_unit_test(completion_knows_all_commands_and_options),
         cmocka_unit_test(plain_progress_when_there_is_no_terminal),
         cmocka_unit_test(machines_are_joined),
         cmocka_unit_test(conflicts_are_told_and_compared),

@@ -200,7 +200,8 @@ static void wrong_keys(void **state) {
     refuses("task.name=mqar task.lenght=8", "unknown key task.lenght; did you mean task.length?");
     refuses("task.name=mqar lr=8", "unknown key lr; did you mean train.lr?");
     refuses("task.name=mqar modle.mixer=cat", "unknown key modle.mixer; did you mean model.mixer?");
-    refuses("task.name=mqar quite.unlike=8", "unknown key quite.unlike");
+    refuses("task.name=mqar quite.unlike=8",
+            "unknown key quite.unlike; mixgrid help config lists them");
     refuses("task.name=mqar model.conv=8",
             "model.conv is a group of settings, not a setting; give one of them, such as "
             "model.conv.width");

@@ -84,9 +84,9 @@ typedef struct outcome {
     const char *out, *err;
 } outcome;
 
-/* Starts mixgrid in the folder with words separated by spaces; {} stands for the folder. A word in
- * single quotes may hold spaces. Output goes to files out and err of the folder. */
-static inline pid_t mixgrid_start(const folder *f, const char *line) {
+/* Starts mixgrid with words separated by spaces; {} stands for the folder. A word in single quotes
+ * may hold spaces. stdout goes to `to`, stderr to the file err of the folder. */
+static inline pid_t mixgrid_start_into(const folder *f, const char *line, const char *to) {
     static char text[4096];
     char *argv[MAX_ARGS + 2] = {(char *)mixgrid_path()};
     int n = 1;
@@ -114,12 +114,16 @@ static inline pid_t mixgrid_start(const folder *f, const char *line) {
     CHECK(pid >= 0);
     if (pid) return pid;
     const int flags = O_WRONLY | O_CREAT | O_TRUNC;
-    const int out = open(folder_at(f, "out"), flags, 0666),
-              err = open(folder_at(f, "err"), flags, 0666), in = open("/dev/null", O_RDONLY);
+    const int out = open(to, flags, 0666), err = open(folder_at(f, "err"), flags, 0666),
+              in = open("/dev/null", O_RDONLY);
     dup2(in, 0), dup2(out, 1), dup2(err, 2);
     unsetenv("TERM");
     execv(argv[0], argv);
     _exit(127);
+}
+
+static inline pid_t mixgrid_start(const folder *f, const char *line) {
+    return mixgrid_start_into(f, line, folder_at(f, "out"));
 }
 
 static inline outcome mixgrid_wait(const folder *f, pid_t pid) {

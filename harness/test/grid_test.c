@@ -344,8 +344,7 @@ static void description(void **state) {
 static void errors_of_the_file(void **state) {
     (void)state;
     refuses("- 1\n",
-            "g.yaml:1:1: error: a grid file is a map that starts with \"experiment: NAME\"\n"
-            "g.yaml:1:1: error: task.name is missing; give text\n");
+            "g.yaml:1:1: error: a grid file is a map that starts with \"experiment: NAME\"\n");
     refuses("defaults: {task.name: mqar}\n",
             "g.yaml:1:1: error: experiment is missing; start the file with \"experiment: NAME\"\n");
     refuses("experiment: ../x\ndefaults: {task.name: mqar}\n",

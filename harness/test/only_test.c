@@ -88,8 +88,8 @@ static void nonsense_is_refused(void **state) {
     assert_refused("mixer=mamba", "fits no cell; labels look like \"mixer=attention");
     assert_refused("=3", "`=3` is no condition");
     assert_refused("lr < 3", "without spaces inside");
-    assert_refused("lr<abc", "train.lr < takes one number");
-    assert_refused("lr<1|2", "train.lr < takes one number");
+    assert_refused("lr<abc", "train.lr< takes one number, not abc.");
+    assert_refused("lr<1|2", "train.lr< takes one number, not 1|...");
     assert_refused("lr=", "train.lr= lacks a value");
     assert_refused("nothing", "fits no cell");
 }

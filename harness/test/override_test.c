@@ -169,7 +169,7 @@ static void errors(void **state) {
                      ARGS("train.lr=x", "b=1")));
     assert_string_equal(
         toy_messages(memory, found),
-        "command line: b=1: error: unknown key b\n"
+        "command line: b=1: error: unknown key b; mixgrid help config lists them\n"
         "command line: train.lr=x: error: train.lr must be a number from 0 to 10, not x\n"
         "g.yaml:2:41: error: train.clip must be a number of at least 0, not x\n");
 }

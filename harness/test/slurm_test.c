@@ -32,6 +32,7 @@ static const slurm_script full = {.experiment = "odd",
                                   .shares = 12,
                                   .cpus = 4,
                                   .gpus = 1,
+                                  .on_gpus = true,
                                   .mem_mib = 4608,
                                   .time = "02:00:00",
                                   .partition = "gpu",
@@ -125,6 +126,7 @@ static folder stage(void) {
     slurm_script s = full;
     s.program = folder_at(&f, "it's a \"mixgrid\"");
     s.gpus = 0;
+    s.on_gpus = false;
     write_program(&f, "job.sh", text_of(f.arena, &s));
     return f;
 }
@@ -270,6 +272,10 @@ static void test_bad_command_lines(void **unused) {
     assert_says(&f, "run {}/grid.yaml --share 3/2", 2, "I/N");
     assert_says(&f, "collect --db {}/sweep/r.db", 2, "nothing was submitted");
     assert_says(&f, SUBMIT "--dry-run", 0, "#SBATCH --array=1-3\n");
+    assert_says(&f, SUBMIT "--dry-run --gpus 1", 0, "--device=cuda");
+    /* beside a GPU, but on the cores that the task has */
+    assert_says(&f, SUBMIT "--dry-run --gpus 1 --device cpu", 0, "#SBATCH --gres=gpu:1\n");
+    assert_says(&f, SUBMIT "--dry-run --gpus 1 --device cpu", 0, "--workers \"${SLURM_CPUS");
     folder_remove(&f);
 }
 

@@ -171,7 +171,9 @@ static void errors_have_places(void **state) {
             "a: 1\n",
             "t.yaml:1:1: error: byte 0xff is not UTF-8; save the file as UTF-8\n");
     refuses("a: x\x01y\n", "t.yaml:1:5: error: control character 0x01; remove it\n");
-    refuses_about("a: 1\0b", 6, "t.yaml:1:5: error: control character 0x00; remove it\n");
+    refuses_about("a: 1\0b", 6,
+                  "t.yaml:1:5: error: control character 0x00; this is no text: "
+                  "name a grid file, which is YAML\n");
     refuses_about("a: [1, 2\nb: 3\n", 14, "t.yaml:2:2: error: not valid YAML: did not find");
     refuses_about("a: 'x\n", 6, "t.yaml:2:1: error: not valid YAML: found unexpected end of str");
     refuses_about("a: @x\n", 6, "t.yaml:1:4: error: not valid YAML: found character that cannot");
@@ -189,7 +191,10 @@ static void files(void **state) {
     assert_null(yaml_read_file(memory, path, found));
     assert_string_equal(
         toy_messages(memory, found),
-        arena_printf(memory, "%s: error: cannot be opened: No such file or directory\n", path));
+        arena_printf(memory,
+                     "%s: error: cannot be opened: No such file or directory; name a grid "
+                     "file, such as experiments/quickstart.yaml\n",
+                     path));
     found = diag_new(memory);
     assert_null(yaml_read_file(memory, folder, found));
     assert_string_equal(

@@ -67,6 +67,18 @@ static void print_shape(char *text, size_t size, const tensor *t) {
     if (used < size) snprintf(text + used, size - used, "]");
 }
 
+/* What is made of parameters alone is not: it is cheap, and its gradient would be kept all the
+ * time. */
+static bool is_steady(const node *n) {
+    bool any = false;
+    for (int i = 0; i < n->n_in; i++) {
+        const bool steady = n->op->shapes & READS_IN(i) || n->in[i]->steady;
+        if (!steady && n->in[i]->kind != TENSOR_PARAM) return false;
+        any |= steady;
+    }
+    return any;
+}
+
 tensor *graph_apply(graph *g, enum op_id id, int n_in, tensor *const *in, const op_arg *arg) {
     CHECK(n_in <= MAX_IN);
     for (int i = 0; i < n_in; i++)
@@ -93,6 +105,7 @@ tensor *graph_apply(graph *g, enum op_id id, int n_in, tensor *const *in, const 
                   n.op->name, why, shapes);
         return NULL;
     }
+    n.out->steady = n.aux->steady = is_steady(&n);
     ARENA_GROW(g->arena, g->node, g->n_node, g->cap_node);
     g->node[g->n_node++] = n;
     return n.out;
@@ -128,28 +141,39 @@ void graph_bind(graph *g, void *base, void *param, void *grad) {
         g->node[i].work = bytes + (g->arena_n - g->work_n) * real;
 }
 
-void graph_forward(graph *g) {
+static void forward(graph *g, bool first) {
     for (int i = 0; i < g->n_node; i++) {
-        const op *o = g->node[i].op;
-        if (g->training && (o->flags & OP_ROOT)) continue;
-        o->fwd(&g->node[i], g->backend->kernels);
+        const node *n = &g->node[i];
+        if (g->training && n->op->flags & OP_ROOT) continue;
+        if (first || !n->out->steady) n->op->fwd(n, g->backend->kernels);
     }
 }
 
-void graph_backward(graph *g) {
+static void backward(graph *g, bool first, bool last) {
     CHECK(g->training);
-    const int last = 2 * g->n_node - 1;
+    const int end = 2 * g->n_node - 1;
     for (int i = g->n_node - 1; i >= 0; i--) {
         const node *n = &g->node[i];
+        const bool due = last || !n->out->steady;
         for (int k = 0; k < n->n_in; k++) { /* a gradient starts at zero with its first writer */
             tensor *t = n->in[k];
-            if (t->kind == TENSOR_ACT && t->g_first == last - i)
+            const bool kept = t->g_first < t->g_zero;
+            if (t->kind == TENSOR_ACT && t->g_zero == end - i && (kept ? first : due))
                 g->backend->zero(t->g, t->n * g->backend->real_bytes);
         }
         /* an output that nothing reads has no gradient, its g was never written */
-        bool dead = n->out->g_first == last - i && i < g->n_node - 1;
-        if (!dead) n->op->bwd(n, g->backend->kernels);
+        const bool dead = n->out->g_zero == end - i && i < g->n_node - 1;
+        if (due && !dead) n->op->bwd(n, g->backend->kernels);
     }
+}
+
+void graph_forward(graph *g) { forward(g, true); }
+
+void graph_backward(graph *g) { backward(g, true, true); }
+
+void graph_part(graph *g, bool first, bool last) {
+    forward(g, first);
+    backward(g, first, last);
 }
 
 double graph_flops(const graph *g) {

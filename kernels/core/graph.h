@@ -59,14 +59,16 @@ typedef struct tensor {
     int rank, dim[MAX_RANK]; /* dim[0] = R for everything but a few inputs shared by all runs */
     size_t n;                /* elements over all runs */
     bool is_input;           /* written by the host, not by a node */
+    bool steady;             /* made of shapes and parameters, such as a long filter */
     void *x, *g;             /* data and gradient, set by graph_bind; g NULL: none */
     /* parameters */
     init start;
     double (*formula)(struct rng *draw, const struct tensor *t, size_t j); /* element j of a run */
     bool decay, fixed; /* fixed: not trained, no op writes its gradient */
     size_t offset;     /* elements before this parameter, per run, in the flat buffer */
-    /* planner: first and last moment the data and the gradient are needed; place in the arena */
-    int first, last, g_first, g_last;
+    /* planner: first and last moment the data and the gradient are needed, the one at which the
+     * gradient starts at zero; place in the arena */
+    int first, last, g_first, g_last, g_zero;
     size_t at, g_at;
 } tensor;
 
@@ -136,6 +138,9 @@ void graph_forward(graph *g); /* all nodes; in training the root is left to grap
 /* Adds into the bound gradient buffer. A tape that does not end with a root needs the gradient of
  * its last output first: the host writes it between forward and backward. */
 void graph_backward(graph *g);
+/* Both, for one of the parts of a batch that follow each other. Steady tensors are computed with
+ * the first part; their gradients, summed over all parts, go back with the last. */
+void graph_part(graph *g, bool first, bool last);
 double graph_flops(const graph *g); /* of one forward pass over all runs */
 
 /* seg table of gradnorm and adamw, [n_param, 3] ints, in `a`. */

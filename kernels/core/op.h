@@ -47,6 +47,7 @@ typedef struct op {
     const char *name, *math;
     int min_in, max_in, n_inout;
     unsigned reads, flags;
+    unsigned shapes; /* inputs of which only the shape matters, as in `reads` */
     /* Checks inputs and attributes, sets rank and dim of out (and of aux, n of work).
      * NULL, or half a sentence that names what does not fit. */
     const char *(*shape)(node *);

@@ -2,7 +2,10 @@
  *
  * Moments: forward of node i is i, its backward 2N-1-i. Spans are placed largest first at the
  * lowest offset that is free for their whole life. Inputs live from start to end. Cost
- * O(tensors^2). */
+ * O(tensors^2).
+ *
+ * A tape may be replayed for one part of a batch after the other: in training, steady tensors live
+ * all the time, and so do those of their gradients that other nodes add to in every part. */
 #include "backend.h"
 #include "op.h"
 
@@ -32,7 +35,8 @@ static void find_lifetimes(graph *g) {
     for (int i = 0; i < g->n_tensor; i++) {
         tensor *t = g->tensor[i];
         t->first = t->last = t->g_first = t->g_last = -1;
-        if (t->is_input) t->first = 0, t->last = end; /* the host writes it before the step */
+        /* the host writes an input before the step */
+        if (t->is_input || (g->training && t->steady)) t->first = 0, t->last = end;
     }
     for (int i = 0; i < g->n_node; i++) {
         node *n = &g->node[i];
@@ -59,6 +63,13 @@ static void find_lifetimes(graph *g) {
         if (n->op->reads & READS_AUX) use(&n->aux->first, &n->aux->last, back);
         if (!root) use(&n->out->g_first, &n->out->g_last, back);
     }
+    for (int i = 0; i < g->n_tensor; i++) g->tensor[i]->g_zero = g->tensor[i]->g_first;
+    for (int i = 0; g->training && i < g->n_node; i++)
+        for (int k = 0; k < g->node[i].n_in; k++) {
+            tensor *t = g->node[i].in[k];
+            if (t->steady && !g->node[i].out->steady && t->g_first >= 0)
+                t->g_first = 0, t->g_last = end;
+        }
 }
 
 /* Lowest free place for each span in turn, by one walk over those placed before, in order of place.

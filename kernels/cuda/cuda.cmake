@@ -104,14 +104,16 @@ if(CUDA_INCLUDE)
         ${K}/cuda/backend_cuda.c ${K}/cuda/blas.c ${K}/cuda/cuda_devices.c ${K}/core/error.c)
     target_compile_definitions(cuda_faked PRIVATE DRIVER_ANSWER_MS=200
         dlopen=fake_dlopen dlsym=fake_dlsym dlclose=fake_dlclose)
-    add_executable(backend_cuda_test ${K}/cuda/test/backend_cuda_test.c
-        ${K}/cuda/test/fake_cuda.c $<TARGET_OBJECTS:cuda_faked>)
-    foreach(target cuda_faked backend_cuda_test)
-        target_include_directories(${target} SYSTEM PRIVATE ${CUDA_INCLUDE})
-        target_link_libraries(${target} PRIVATE PkgConfig::CMOCKA flags)
+    target_include_directories(cuda_faked SYSTEM PRIVATE ${CUDA_INCLUDE})
+    target_link_libraries(cuda_faked PRIVATE flags)
+    foreach(test cuda_device_test cuda_memory_test cuda_record_test cuda_blas_test)
+        add_executable(${test} ${K}/cuda/test/${test}.c ${K}/cuda/test/fake_cuda.c
+            $<TARGET_OBJECTS:cuda_faked>)
+        target_include_directories(${test} SYSTEM PRIVATE ${CUDA_INCLUDE})
+        target_link_libraries(${test} PRIVATE PkgConfig::CMOCKA flags)
+        add_test(NAME ${test} COMMAND ${test})
+        set_tests_properties(${test} PROPERTIES TIMEOUT 60)
     endforeach()
-    add_test(NAME backend_cuda_test COMMAND backend_cuda_test)
-    set_tests_properties(backend_cuda_test PROPERTIES TIMEOUT 60)
 endif()
 
 # What is no op and so not in the registry of op_test, on the emulated GPU.

@@ -16,8 +16,7 @@ static const char *shape(node *n) {
     if (misfit) return misfit;
     REQUIRE(keyed_key(n) <= DELTA_MAX_KEY, "a head has more than 1024 key channels");
     for (int i = 3; i < n->n_in; i++)
-        REQUIRE(tensor_last(n->in[i]) == keyed_heads(n) &&
-                    n->in[i]->n / (size_t)keyed_heads(n) == q->n / (size_t)tensor_last(q),
+        REQUIRE(keyed_per_token(n, i, keyed_heads(n)),
                 "beta or g is not one number per head and token");
     tensor_like(n->out, n->in[2]);
     n->work_n = delta_work(q->dim[2], keyed_key(n), keyed_value(n));
@@ -39,16 +38,8 @@ static void backward(const node *n, const kernels *k) {
 
 static double flops(const node *n) { return 7.0 * (double)n->out->n * keyed_key(n); }
 
-#define ROWS(...)                                                                                  \
-    {                                                                                              \
-        3, { __VA_ARGS__ }                                                                         \
-    }
 #define BETA(...)                                                                                  \
     { 3, {__VA_ARGS__}, .lo = .05, .hi = 1 }
-#define STRONG(...)                                                                                \
-    { 3, {__VA_ARGS__}, .lo = -30, .hi = -.01 }
-#define LOG_DECAY(...)                                                                             \
-    { 3, {__VA_ARGS__}, .lo = -1, .hi = -.01 }
 static const op_case cases[] = {
     {.in = {ROWS(2, 3, 6), ROWS(2, 3, 6), ROWS(2, 3, 4), BETA(2, 3, 2)}, .arg = {.heads = 2}},
     {.in = {ROWS(1, 1, 1), ROWS(1, 1, 1), ROWS(1, 1, 1), BETA(1, 1, 1), LOG_DECAY(1, 1, 1)}},

@@ -40,6 +40,7 @@ const op K(op_features) = {
     .math = "y_c = f_c(t / length)",
     .min_in = 1,
     .max_in = 1,
+    .shapes = READS_IN(0),
     .shape = shape,
     .fwd = forward,
     .bwd = backward,

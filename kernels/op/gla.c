@@ -20,8 +20,7 @@ static const char *shape(node *n) {
     REQUIRE(n->n_in <= 3 + has_g(n) + (n->arg.kind == GLA_CHANNEL), "too many inputs");
     if (has_g(n)) {
         const int own = n->arg.kind == GLA_HEAD ? keyed_heads(n) : tensor_last(q);
-        REQUIRE(n->n_in > 3 && tensor_last(n->in[3]) == own &&
-                    n->in[3]->n / (size_t)own == q->n / (size_t)tensor_last(q),
+        REQUIRE(n->n_in > 3 && keyed_per_token(n, 3, own),
                 "g has not one log decay per head, or per key channel");
     }
     REQUIRE(n->n_in < 5 || n->in[4]->n == (size_t)(q->dim[0] * tensor_last(q)),
@@ -48,36 +47,31 @@ static double flops(const node *n) {
     return 5.0 * (double)n->out->n * keyed_key(n); /* decay, outer product, read-out */
 }
 
-#define Q(...)                                                                                     \
-    {                                                                                              \
-        3, { __VA_ARGS__ }                                                                         \
-    }
-#define LOG_DECAY(...)                                                                             \
-    { 3, {__VA_ARGS__}, .lo = -1, .hi = -.01 }
-#define STRONG(...)                                                                                \
-    { 3, {__VA_ARGS__}, .lo = -30, .hi = -.01 }
 static const op_case cases[] = {
-    {.in = {Q(2, 3, 6), Q(2, 3, 6), Q(2, 3, 4)}, .arg = {.heads = 2}},
-    {.in = {Q(1, 1, 1), Q(1, 1, 1), Q(1, 1, 1)}},
-    {.in = {Q(1, 33, 9), Q(1, 33, 9), Q(1, 33, 33)}, .arg = {.heads = 3, .kind = GLA_RETNET}},
-    {.in = {Q(2, 17, 6), Q(2, 17, 6), Q(2, 17, 10), LOG_DECAY(2, 17, 2)},
+    {.in = {ROWS(2, 3, 6), ROWS(2, 3, 6), ROWS(2, 3, 4)}, .arg = {.heads = 2}},
+    {.in = {ROWS(1, 1, 1), ROWS(1, 1, 1), ROWS(1, 1, 1)}},
+    {.in = {ROWS(1, 33, 9), ROWS(1, 33, 9), ROWS(1, 33, 33)},
+     .arg = {.heads = 3, .kind = GLA_RETNET}},
+    {.in = {ROWS(2, 17, 6), ROWS(2, 17, 6), ROWS(2, 17, 10), LOG_DECAY(2, 17, 2)},
      .arg = {.heads = 2, .kind = GLA_HEAD}},
-    {.in = {Q(1, 65, 4), Q(1, 65, 4), Q(1, 65, 3), LOG_DECAY(1, 65, 1)}, .arg = {.kind = GLA_HEAD}},
-    {.in = {Q(2, 17, 6), Q(2, 17, 6), Q(2, 17, 8), LOG_DECAY(2, 17, 6)},
+    {.in = {ROWS(1, 65, 4), ROWS(1, 65, 4), ROWS(1, 65, 3), LOG_DECAY(1, 65, 1)},
+     .arg = {.kind = GLA_HEAD}},
+    {.in = {ROWS(2, 17, 6), ROWS(2, 17, 6), ROWS(2, 17, 8), LOG_DECAY(2, 17, 6)},
      .arg = {.heads = 2, .kind = GLA_CHANNEL}},
-    {.in = {Q(1, 34, 10), Q(1, 34, 10), Q(1, 34, 6), LOG_DECAY(1, 34, 10), {1, {10}}},
+    {.in = {ROWS(1, 34, 10), ROWS(1, 34, 10), ROWS(1, 34, 6), LOG_DECAY(1, 34, 10), {1, {10}}},
      .arg = {.heads = 2, .kind = GLA_CHANNEL}},
-    {.in = {Q(1, 19, 5), Q(1, 19, 5), Q(1, 19, 7), STRONG(1, 19, 5), {1, {5}}},
+    {.in = {ROWS(1, 19, 5), ROWS(1, 19, 5), ROWS(1, 19, 7), STRONG(1, 19, 5), {1, {5}}},
      .arg = {.kind = GLA_CHANNEL}},
-    {.in = {Q(1, 9, 33), Q(1, 9, 33), Q(1, 9, 65), LOG_DECAY(1, 9, 1)}, .arg = {.kind = GLA_HEAD}},
-    {.in = {Q(1, 9, 40), Q(1, 9, 40), Q(1, 9, 36), LOG_DECAY(1, 9, 40), {1, {40}}},
+    {.in = {ROWS(1, 9, 33), ROWS(1, 9, 33), ROWS(1, 9, 65), LOG_DECAY(1, 9, 1)},
+     .arg = {.kind = GLA_HEAD}},
+    {.in = {ROWS(1, 9, 40), ROWS(1, 9, 40), ROWS(1, 9, 36), LOG_DECAY(1, 9, 40), {1, {40}}},
      .arg = {.kind = GLA_CHANNEL}},
-    {.in = {Q(1, 5, 130), Q(1, 5, 130), Q(1, 5, 3), LOG_DECAY(1, 5, 130)},
+    {.in = {ROWS(1, 5, 130), ROWS(1, 5, 130), ROWS(1, 5, 3), LOG_DECAY(1, 5, 130)},
      .arg = {.kind = GLA_CHANNEL}},
-    {.in = {Q(1, 3, 300), Q(1, 3, 300), Q(1, 3, 20), LOG_DECAY(1, 3, 300), {1, {300}}},
+    {.in = {ROWS(1, 3, 300), ROWS(1, 3, 300), ROWS(1, 3, 20), LOG_DECAY(1, 3, 300), {1, {300}}},
      .arg = {.kind = GLA_CHANNEL}},
-    {.in = {Q(90, 2, 12), Q(90, 2, 12), Q(90, 2, 18)}, .arg = {.kind = GLA_RETNET}},
-    {.in = {Q(90, 2, 17), Q(90, 2, 17), Q(90, 2, 6), LOG_DECAY(90, 2, 17)},
+    {.in = {ROWS(90, 2, 12), ROWS(90, 2, 12), ROWS(90, 2, 18)}, .arg = {.kind = GLA_RETNET}},
+    {.in = {ROWS(90, 2, 17), ROWS(90, 2, 17), ROWS(90, 2, 6), LOG_DECAY(90, 2, 17)},
      .arg = {.kind = GLA_CHANNEL}},
 };
 

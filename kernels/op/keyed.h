@@ -17,3 +17,20 @@ static inline const char *keyed_misfit(const node *n) {
             "the channels of q or v do not divide into heads");
     return NULL;
 }
+
+/* Input i has `numbers` numbers for each token of q. */
+static inline bool keyed_per_token(const node *n, int i, int numbers) {
+    const tensor *q = n->in[0];
+    return tensor_last(n->in[i]) == numbers &&
+           n->in[i]->n / (size_t)numbers == q->n / (size_t)tensor_last(q);
+}
+
+/* Inputs of test cases. */
+#define ROWS(...)                                                                                  \
+    {                                                                                              \
+        3, { __VA_ARGS__ }                                                                         \
+    }
+#define LOG_DECAY(...)                                                                             \
+    { 3, {__VA_ARGS__}, .lo = -1, .hi = -.01 }
+#define STRONG(...)                                                                                \
+    { 3, {__VA_ARGS__}, .lo = -30, .hi = -.01 }

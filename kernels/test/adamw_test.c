@@ -1,17 +1,6 @@
 /* adamw_test.c - gradnorm and adamw against a plain double reference over several steps: clipping,
  * decay flags, a frozen run, and a pack of three runs against three packs of one, bit by bit. */
-#define REAL_IS_FLOAT
-#define KERNEL_SUFFIX test
-#include "kernels/core/backend.h"
-#include "kernels/core/kernels.h"
-#include "kernels/core/rng.h"
-
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <string.h>
-/* cmocka needs the three headers above */
-#include <cmocka.h>
+#include "float_fixture.h"
 
 enum { RUNS = 3, SEGMENTS = 4, PARAMS = 166, STEPS = 7 };
 static const int seg[3 * SEGMENTS] = {0, 129, 1, 129, 33, 0, 162, 1, 0, 163, 3, 1};
@@ -77,20 +66,9 @@ static void train_plain(double out[PARAMS], int run) {
     }
 }
 
-/* The float builds that this processor can run, in turn; NULL at the end. Other devices must do as
- * these do: op_test compares them. */
-static const backend *next_build(int *i) {
-    while (backend_at(*i)) {
-        const backend *b = backend_at((*i)++);
-        if (!strncmp(b->name, "cpu-", 4) && !b->missing()) return b;
-    }
-    return NULL;
-}
-
 static void test_reference(void **state) {
     (void)state;
-    int at = 0;
-    for (const backend *b; (b = next_build(&at));) {
+    for (const backend *b = NULL; (b = build_next(b));) {
         float got[RUNS * PARAMS];
         train(got, b, 0, RUNS);
         double worst = 0;
@@ -109,8 +87,7 @@ static void test_reference(void **state) {
 
 static void test_pack(void **state) {
     (void)state;
-    int at = 0;
-    for (const backend *b; (b = next_build(&at));) {
+    for (const backend *b = NULL; (b = build_next(b));) {
         float pack[RUNS * PARAMS], alone[PARAMS];
         train(pack, b, 0, RUNS);
         for (int r = 0; r < RUNS; r++) {
@@ -122,8 +99,7 @@ static void test_pack(void **state) {
 
 static void test_frozen(void **state) {
     (void)state;
-    int at = 0;
-    for (const backend *b; (b = next_build(&at));) {
+    for (const backend *b = NULL; (b = build_next(b));) {
         const int one_seg[] = {0, 5, 1};
         float p[10], m[10], v[10], g[10], norm[2], p0[10], m0[10], v0[10];
         float hyper[2][8];
@@ -145,8 +121,7 @@ static void test_frozen(void **state) {
 /* Squares of these overflow float; in double the norm is exact. */
 static void test_norm_range(void **state) {
     (void)state;
-    int at = 0;
-    for (const backend *b; (b = next_build(&at));) {
+    for (const backend *b = NULL; (b = build_next(b));) {
         const int one_seg[] = {0, 2, 1};
         const float g[] = {3e30f, 4e30f, 3e-30f, 4e-30f};
         float norm[2];

@@ -3,17 +3,12 @@
  * Every backend that runs here, a GPU too, forward and backward, lengths around the tile size,
  * windows, ALiBi, odd head sizes; then what tiling could break: causality, independence of the
  * length, large scores, one tensor given as q, k and v. */
-#include "kernels/core/backend.h"
+#include "device_fixture.h"
+
 #include "kernels/core/rng.h"
 
 #include <float.h>
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 enum { BATCH = 2, HEADS = 2 };
 
@@ -88,14 +83,8 @@ static void plain_attention(arena *a, result *x, const setup *s) {
             for (int t = 0; t < s->time; t++) plain_query(x, s, b, h, t, p, dp);
 }
 
-static void step(void *g) {
-    graph_forward(g);
-    graph_backward(g);
-}
-
 /* The op on a backend. same: q is given three times and dq is the sum of the three gradients. */
 static void tiled_attention(arena *a, const backend *device, result *x, const setup *s, bool same) {
-    error e = {0};
     graph *g = graph_new(a, device, 1);
     const init zero = {INIT_CONST, 0};
     const long n = size_of(s);
@@ -107,15 +96,7 @@ static void tiled_attention(arena *a, const backend *device, result *x, const se
                                     .window = s->window, .alibi = s->alibi)
                        : APPLY_WITH(g, attention, IN(in[0], in[1], in[2]), .heads = HEADS,
                                     .window = s->window, .alibi = s->alibi);
-    assert_int_equal(graph_plan(g, true, &e), STATUS_OK);
-    void *base = device->alloc(graph_arena_bytes(g), &e);
-    void *param = device->alloc(graph_param_bytes(g), &e);
-    void *grad = device->alloc(graph_param_bytes(g), &e);
-    assert_int_equal(e.code, STATUS_OK);
-    graph_bind(g, base, param, grad);
-    assert_int_equal(device->reserve(device->measure(step, g), &e), STATUS_OK);
-    void *nan = arena_alloc(a, graph_arena_bytes(g)); /* what is read must have been written */
-    device->put(base, memset(nan, 0xff, graph_arena_bytes(g)), graph_arena_bytes(g));
+    placed at = placed_new(a, device, g);
     const double *values[] = {x->q, x->k, x->v};
     for (int i = 0; i < 3; i++) backend_put_reals(device, in[i]->x, values[i], (size_t)n);
     graph_forward(g);
@@ -126,10 +107,7 @@ static void tiled_attention(arena *a, const backend *device, result *x, const se
     graph_backward(g);
     double *gradients[] = {x->dq, x->dk, x->dv};
     for (int i = 0; i < 3; i++) backend_get_reals(device, gradients[i], in[i]->g, (size_t)n);
-    assert_int_equal(device->sync(&e), STATUS_OK);
-    device->release(base);
-    device->release(param);
-    device->release(grad);
+    placed_free(&at);
 }
 
 static void assert_near(const char *what, const double *got, const double *want, long n, double tol,
@@ -156,35 +134,22 @@ static void compare(const backend *device, const setup *s) {
     arena_free(a);
 }
 
-/* Backend i, opened; NULL when it does not run here. */
-static const backend *runnable(int i) {
-    static unsigned opened; /* a device can be opened once */
-    const backend *device = backend_at(i);
-    error e = {0};
-    if (!device || device->missing()) return NULL;
-    if (!(opened >> i & 1)) assert_int_equal(device->open(NULL, NUMERICS_STRICT, &e), STATUS_OK);
-    opened |= 1u << i;
-    return device;
-}
-
 static void tiled_equals_plain(void **state) {
     (void)state;
     static const int times[] = {1, 63, 64, 65, 130}, windows[] = {0, 1, 5, 64, 66},
                      dims[] = {1, 8, 33, 64};
-    for (int i = 0; backend_at(i); i++)
-        for (int c = 0; runnable(i) && c < 5 * 4 * 5 * 2; c++)
-            compare(runnable(i),
-                    &(setup){times[c % 5], dims[c / 5 % 4], windows[c / 20 % 5], c / 100, 1});
+    for (const backend *d = NULL; (d = device_next(d));)
+        for (int c = 0; c < 5 * 4 * 5 * 2; c++)
+            compare(d, &(setup){times[c % 5], dims[c / 5 % 4], windows[c / 20 % 5], c / 100, 1});
 }
 
 /* Scores of up to +-600 and weights that are 0 or 1 to the last bit. */
 static void large_scores_stay_finite(void **state) {
     (void)state;
-    for (int i = 0; backend_at(i); i++)
-        if (runnable(i)) {
-            compare(runnable(i), &(setup){130, 8, 0, 0, 15});
-            compare(runnable(i), &(setup){130, 8, 70, 1, 15});
-        }
+    for (const backend *d = NULL; (d = device_next(d));) {
+        compare(d, &(setup){130, 8, 0, 0, 15});
+        compare(d, &(setup){130, 8, 70, 1, 15});
+    }
 }
 
 /* New k, v and q from time t on: nothing before t changes, not a bit. */
@@ -192,15 +157,15 @@ static void future_changes_nothing(void **state) {
     (void)state;
     const setup s = {130, 8, 0, 0, 1};
     const int row = HEADS * s.dim;
-    for (int i = 0; backend_at(i); i++)
-        for (int t = 1; runnable(i) && t < s.time; t += 9) {
+    for (const backend *d = NULL; (d = device_next(d));)
+        for (int t = 1; t < s.time; t += 9) {
             arena *a = arena_new();
             result x = result_new(a, &s), y = result_new(a, &s);
             for (long b = 0; b < BATCH; b++)
                 for (long at = (b * s.time + t) * row; at < (b + 1) * s.time * row; at++)
                     y.q[at] = 3, y.k[at] = 9, y.v[at] = -5;
-            tiled_attention(a, runnable(i), &x, &s, false);
-            tiled_attention(a, runnable(i), &y, &s, false);
+            tiled_attention(a, d, &x, &s, false);
+            tiled_attention(a, d, &y, &s, false);
             for (long b = 0; b < BATCH; b++) {
                 const long at = b * s.time * row;
                 assert_memory_equal(x.o + at, y.o + at, sizeof(double) * (size_t)(t * row));
@@ -215,8 +180,8 @@ static void length_changes_nothing(void **state) {
     (void)state;
     const setup longer = {130, 33, 0, 1, 1};
     const int row = HEADS * longer.dim;
-    for (int i = 0; backend_at(i); i++)
-        for (int time = 1; runnable(i) && time < longer.time; time += 16) {
+    for (const backend *d = NULL; (d = device_next(d));)
+        for (int time = 1; time < longer.time; time += 16) {
             arena *a = arena_new();
             setup shorter = longer;
             shorter.time = time;
@@ -225,8 +190,8 @@ static void length_changes_nothing(void **state) {
             memcpy(y.q, x.q, bytes);
             memcpy(y.k, x.k, bytes);
             memcpy(y.v, x.v, bytes);
-            tiled_attention(a, runnable(i), &x, &longer, false);
-            tiled_attention(a, runnable(i), &y, &shorter, false);
+            tiled_attention(a, d, &x, &longer, false);
+            tiled_attention(a, d, &y, &shorter, false);
             assert_memory_equal(x.o, y.o, bytes);
             arena_free(a);
         }
@@ -235,20 +200,17 @@ static void length_changes_nothing(void **state) {
 static void one_tensor_as_all_inputs(void **state) {
     (void)state;
     const setup s = {65, 8, 0, 0, 1};
-    for (int i = 0; backend_at(i); i++)
-        if (runnable(i)) {
-            arena *a = arena_new();
-            result want = result_new(a, &s), got = result_new(a, &s);
-            want.k = want.v = want.q;
-            plain_attention(a, &want, &s);
-            tiled_attention(a, runnable(i), &got, &s, true);
-            for (long j = 0; j < size_of(&s); j++) want.dq[j] += want.dk[j] + want.dv[j];
-            const double eps =
-                runnable(i)->real_bytes == sizeof(float) ? (double)FLT_EPSILON : DBL_EPSILON;
-            assert_near("sum of gradients", got.dq, want.dq, size_of(&s), 64 * eps, &s,
-                        runnable(i));
-            arena_free(a);
-        }
+    for (const backend *d = NULL; (d = device_next(d));) {
+        arena *a = arena_new();
+        result want = result_new(a, &s), got = result_new(a, &s);
+        want.k = want.v = want.q;
+        plain_attention(a, &want, &s);
+        tiled_attention(a, d, &got, &s, true);
+        for (long j = 0; j < size_of(&s); j++) want.dq[j] += want.dk[j] + want.dv[j];
+        const double eps = d->real_bytes == sizeof(float) ? (double)FLT_EPSILON : DBL_EPSILON;
+        assert_near("sum of gradients", got.dq, want.dq, size_of(&s), 64 * eps, &s, d);
+        arena_free(a);
+    }
 }
 
 int main(void) {

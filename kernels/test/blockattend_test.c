@@ -1,33 +1,10 @@
 /* blockattend_test.c - attention to blocks against its definition, written plainly in double. A
  * gradient check cannot see a forward that looks at the wrong token. */
-#define REAL_IS_FLOAT
-#define KERNEL_SUFFIX test
-#include "kernels/core/backend.h"
-#include "kernels/core/kernels.h"
-#include "kernels/core/rng.h"
-#include "kernels/core/work.h"
-
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-/* cmocka needs the three headers above */
-#include <cmocka.h>
+#include "float_fixture.h"
 
 enum { T = 11, D = 5, S = 3, BLOCKS = 4 };
 
 static float q[T * D], k[T * D], v[T * D];
-
-static const kernels *cpu(void) {
-    error e = {0};
-    const backend *b = backend_find("cpu", &e);
-    assert_non_null(b);
-    return b->kernels;
-}
-
-static void fill(float *x, int n, uint64_t stream) {
-    rng draw = rng_start(rng_key_make(stream, "values", NULL, 0), 0, 0);
-    for (int i = 0; i < n; i++) x[i] = (float)(2 * rng_uniform(&draw) - 1);
-}
 
 static double score_of(const float *a, const float *b) {
     double dot = 0;

@@ -1,39 +1,12 @@
 /* definition_test.c - conv, norms and gates against their definitions, written as plainly as
  * possible in double. Gradient checks cannot see a wrong forward; a tap at the wrong lag is one. */
-#define REAL_IS_FLOAT
-#define KERNEL_SUFFIX test
-#include "kernels/core/backend.h"
-#include "kernels/core/kernels.h"
-#include "kernels/core/rng.h"
-#include "kernels/core/work.h"
-
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <string.h>
-/* cmocka needs the three headers above */
-#include <cmocka.h>
+#include "float_fixture.h"
 
 enum { MAX_N = 20000, RUNS = 2 };
-
-static void fill(float *x, int n, uint32_t stream) {
-    rng g = rng_start((rng_key){{stream, 1}}, 0, 0);
-    for (int i = 0; i < n; i++) x[i] = (float)(2 * rng_uniform(&g) - 1);
-}
 
 /* |got - want| within `eps` units of float rounding. */
 static void near(float got, double want, double eps) {
     if (!(fabs((double)got - want) <= eps * 0x1p-23)) fail_msg("%.9g, not %.9g", (double)got, want);
-}
-
-/* The float builds that this processor can run, in turn; NULL at the end. Other devices must do as
- * these do: op_test compares them. */
-static const kernels *next_build(int *i) {
-    while (backend_at(*i)) {
-        const backend *b = backend_at((*i)++);
-        if (!strncmp(b->name, "cpu-", 4) && !b->missing()) return b->kernels;
-    }
-    return NULL;
 }
 
 typedef struct conv_shape {
@@ -90,9 +63,9 @@ static void check_conv(const kernels *k, conv_shape s) {
 
 static void test_conv(void **state) {
     (void)state;
-    int at = 0;
-    for (const kernels *k; (k = next_build(&at));)
-        for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) check_conv(k, shapes[i]);
+    for (const backend *build = NULL; (build = build_next(build));)
+        for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+            check_conv(build->kernels, shapes[i]);
 }
 
 /* A NaN reaches exactly the outputs that the definition gives it to: later ones, within the width,
@@ -100,8 +73,8 @@ static void test_conv(void **state) {
 static void test_conv_reach(void **state) {
     (void)state;
     enum { TIME = 23, COLS = 5, WIDTH = 7, AT = 9 };
-    int build = 0;
-    for (const kernels *k; (k = next_build(&build));) {
+    for (const backend *build = NULL; (build = build_next(build));) {
+        const kernels *k = build->kernels;
         float x[TIME * COLS], w[WIDTH * COLS], y[TIME * COLS];
         fill(x, TIME * COLS, 1), fill(w, WIDTH * COLS, 2);
         x[AT * COLS + 2] = NAN, w[6 * COLS + 4] = NAN;
@@ -118,8 +91,8 @@ static void test_norms(void **state) {
     (void)state;
     enum { ROWS = 6, COLS = 129 };
     const double eps = 1e-3;
-    int at = 0;
-    for (const kernels *k; (k = next_build(&at));) {
+    for (const backend *build = NULL; (build = build_next(build));) {
+        const kernels *k = build->kernels;
         float x[ROWS * COLS], w[RUNS * COLS], bias[RUNS * COLS];
         float rms[ROWS * COLS], layer[ROWS * COLS], rstd[ROWS], stats[2 * ROWS];
         fill(x, ROWS * COLS, 1), fill(w, RUNS * COLS, 2), fill(bias, RUNS * COLS, 3);
@@ -147,8 +120,8 @@ static void test_norms(void **state) {
 static void test_gates(void **state) {
     (void)state;
     enum { N = 1033 };
-    int at = 0;
-    for (const kernels *k; (k = next_build(&at));) {
+    for (const backend *build = NULL; (build = build_next(build));) {
+        const kernels *k = build->kernels;
         float a[N], b[N], y[N], da[N] = {0}, db[N] = {0}, dy[N];
         fill(a, N, 1), fill(b, N, 2), fill(dy, N, 3);
         for (int i = 0; i < N; i++) a[i] *= 8;

@@ -1,20 +1,7 @@
 /* delta_test.c - the gated delta rule in chunks against its definition: token by token, one matrix
  * per state, gradients by the chain rule of one token, all in double. A gradient check cannot see a
  * formula that is wrong in forward and backward alike. */
-#define REAL_IS_FLOAT
-#define KERNEL_SUFFIX test
-#include "kernels/core/backend.h"
-#include "kernels/core/kernels.h"
-#include "kernels/core/rng.h"
-#include "kernels/core/work.h"
-
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-/* cmocka needs the headers above */
-#include <cmocka.h>
+#include "float_fixture.h"
 
 enum { C = DELTA_CHUNK, BATCH = 2 };
 
@@ -31,20 +18,6 @@ typedef struct data {
     float *in[INPUTS], *grad[INPUTS], *o, *dO;
     double *want[INPUTS], *want_o;
 } data;
-
-static const kernels *cpu(void) {
-    error e = {0};
-    const backend *b = backend_find("cpu", &e);
-    assert_non_null(b);
-    return b->kernels;
-}
-
-static float *draw(long n, double lo, double hi, int stream) {
-    rng r = rng_start(rng_key_make((uint64_t)stream, "values", NULL, 0), 0, 0);
-    float *x = test_malloc((size_t)n * sizeof *x);
-    for (long i = 0; i < n; i++) x[i] = (float)(lo + (hi - lo) * rng_uniform(&r));
-    return x;
-}
 
 static data data_make(const shape *s) {
     const long rows = (long)BATCH * s->time * s->heads;
@@ -121,16 +94,11 @@ static void reference(data *d, const shape *s, long one) {
     test_free(S), test_free(dS), test_free(P), test_free(miss), test_free(du);
 }
 
-static void compare(const char *what, const float *got, double plus, const double *want, long n,
-                    const shape *s) {
-    double square = 0;
-    for (long i = 0; i < n; i++) square += want[i] * want[i];
-    const double bound = 1e-5 * (1 + sqrt(square / (double)n));
-    for (long i = 0; i < n; i++)
-        if (!(fabs((double)got[i] - plus - want[i]) < bound))
-            fail_msg("%s[%ld] of %d tokens, %d heads, %d x %d, decay %g: %g, not %g", what, i,
-                     s->time, s->heads, s->key, s->value, s->lowest, (double)got[i] - plus,
-                     want[i]);
+static const char *text_of(const shape *s) {
+    static char text[96];
+    snprintf(text, sizeof text, "%d tokens, %d heads, %d x %d, decay %g", s->time, s->heads, s->key,
+             s->value, s->lowest);
+    return text;
 }
 
 static void check(const shape *s) {
@@ -147,9 +115,9 @@ static void check(const shape *s) {
                      d.in[Q], d.in[KEY], d.in[V], d.in[BETA], g, work, 1, BATCH, s->time, s->heads,
                      s->key, s->value);
     static const char *const names[] = {"dq", "dk", "dv", "dbeta", "dg"};
-    compare("o", d.o, 0, d.want_o, d.n[V], s);
+    compare("o", d.o, 0, d.want_o, d.n[V], text_of(s));
     for (int i = 0; i < (g ? INPUTS : G); i++)
-        compare(names[i], d.grad[i], .5, d.want[i], d.n[i], s);
+        compare(names[i], d.grad[i], .5, d.want[i], d.n[i], text_of(s));
     test_free(work);
     data_free(&d);
 }
@@ -183,7 +151,7 @@ static void test_a_state_can_be_forgotten(void **state) {
     for (int b = 0; b < BATCH; b++) reference(&d, &s, (long)b * s.time);
     cpu()->delta_fwd(d.o, d.in[Q], d.in[KEY], d.in[V], d.in[BETA], d.in[G], work, 1, BATCH, s.time,
                      1, s.key, s.value);
-    compare("o", d.o, 0, d.want_o, d.n[V], &s);
+    compare("o", d.o, 0, d.want_o, d.n[V], text_of(&s));
     test_free(work);
     data_free(&d);
 }

@@ -1,28 +1,8 @@
 /* dynconv_test.c - convolutions whose taps belong to a token or mix heads, against a plain loop
  * over every tap of every token, in double. */
-#define REAL_IS_FLOAT
-#define KERNEL_SUFFIX test
-#include "kernels/core/backend.h"
-#include "kernels/core/kernels.h"
-#include "kernels/core/rng.h"
-#include "kernels/core/work.h"
-
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <string.h>
-/* cmocka needs the three headers above */
-#include <cmocka.h>
+#include "float_fixture.h"
 
 enum { RUNS = 2 };
-
-static const kernels *next_build(int *i) {
-    while (backend_at(*i)) {
-        const backend *b = backend_at((*i)++);
-        if (!strncmp(b->name, "cpu-", 4) && !b->missing()) return b->kernels;
-    }
-    return NULL;
-}
 
 /* n numbers of one kind: what a kernel reads or adds to, and what is wanted of it. */
 typedef struct numbers {
@@ -31,10 +11,8 @@ typedef struct numbers {
     double *want;
 } numbers;
 
-static numbers numbers_of(int n, uint32_t stream) {
-    numbers v = {n, test_malloc(sizeof(float) * (size_t)n), test_calloc((size_t)n, sizeof(double))};
-    rng g = rng_start((rng_key){{stream, 1}}, 0, 0);
-    for (int i = 0; i < n; i++) v.x[i] = (float)(2 * rng_uniform(&g) - 1);
+static numbers numbers_of(int n, int stream) {
+    numbers v = {n, draw(n, -1, 1, stream), test_calloc((size_t)n, sizeof(double))};
     for (int i = 0; i < n; i++) v.want[i] = (double)v.x[i]; /* gradients are added to */
     return v;
 }
@@ -167,9 +145,8 @@ static void check_mixconv(const kernels *k, shape s) {
 typedef void check_function(const kernels *k, shape s);
 
 static void check_all(check_function *f) {
-    int at = 0;
-    for (const kernels *k; (k = next_build(&at));)
-        for (int i = 0; i < SHAPES; i++) f(k, shapes[i]);
+    for (const backend *build = NULL; (build = build_next(build));)
+        for (int i = 0; i < SHAPES; i++) f(build->kernels, shapes[i]);
 }
 
 static void test_rankconv(void **state) {
@@ -191,8 +168,7 @@ static void test_mixconv(void **state) {
 static void test_rankconv_parts(void **state) {
     (void)state;
     enum { T = 60, C = 20, W = 5, E = 3, N = T * C, M = T * E, U = E * W * C };
-    int at = 0;
-    for (const kernels *k; (k = next_build(&at));)
+    for (const backend *build = NULL; (build = build_next(build));)
         for (unsigned wanted = 0; wanted < 16; wanted++) {
             const int size[] = {N, M, U, W * C};
             numbers in[] = {numbers_of(N, 1),     numbers_of(N, 2),
@@ -204,10 +180,10 @@ static void test_rankconv_parts(void **state) {
                 all[i] = numbers_of(size[i], 7), some[i] = numbers_of(size[i], 7);
                 part[i] = wanted >> i & 1 ? some[i].x : NULL;
             }
-            k->rankconv_bwd(all[0].x, all[1].x, all[2].x, all[3].x, in[0].x, in[1].x, in[2].x,
-                            in[3].x, in[4].x, in[5].x, 1, 1, T, C, W, E, 2);
-            k->rankconv_bwd(part[0], part[1], part[2], part[3], in[0].x, in[1].x, in[2].x, in[3].x,
-                            in[4].x, in[5].x, 1, 1, T, C, W, E, 2);
+            build->kernels->rankconv_bwd(all[0].x, all[1].x, all[2].x, all[3].x, in[0].x, in[1].x,
+                                         in[2].x, in[3].x, in[4].x, in[5].x, 1, 1, T, C, W, E, 2);
+            build->kernels->rankconv_bwd(part[0], part[1], part[2], part[3], in[0].x, in[1].x,
+                                         in[2].x, in[3].x, in[4].x, in[5].x, 1, 1, T, C, W, E, 2);
             for (int i = 0; i < 4; i++) {
                 if (part[i])
                     assert_memory_equal(part[i], all[i].x, sizeof(float) * (size_t)size[i]);

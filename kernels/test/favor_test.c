@@ -1,30 +1,14 @@
 /* favor_test.c - feature maps against the kernels they stand for: positive random features estimate
  * exp(q.k / sqrt(d)) without bias, Taylor features give 1 + s + s^2 / 2. Seeds are fixed, so a
  * bound that holds once holds always. */
-#define REAL_IS_FLOAT
-#define KERNEL_SUFFIX test
-#include "kernels/core/backend.h"
-#include "kernels/core/kernels.h"
-#include "kernels/core/orthogonal.h"
-#include "kernels/core/rng.h"
+#include "float_fixture.h"
 
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-/* cmocka needs the three headers above */
-#include <cmocka.h>
+#include "kernels/core/orthogonal.h"
 
 enum { D = 8, M = 20, SEEDS = 20000 }; /* M: two blocks of orthogonal rows and a half */
 
 static rng draw_of(int seed) {
     return rng_start(rng_key_make((uint64_t)seed, "directions", NULL, 0), 0, 0);
-}
-
-static const kernels *cpu(void) {
-    error e = {0};
-    const backend *b = backend_find("cpu", &e);
-    assert_non_null(b);
-    return b->kernels;
 }
 
 static double dot(const float *a, const float *b, int n) {

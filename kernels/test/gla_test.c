@@ -3,18 +3,13 @@
  * Every backend that runs here, a GPU too, forward and backward, all decays, lengths around the
  * chunks of the CPU kernel, odd sizes; then what chunks could break: decays whose products
  * underflow, causality, independence of the length. */
-#include "kernels/core/backend.h"
+#include "device_fixture.h"
+
 #include "kernels/core/rng.h"
 #include "kernels/core/work.h"
 
 #include <float.h>
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 enum { BATCH = 2, HEADS = 2, C = GLA_CHUNK };
 
@@ -114,13 +109,7 @@ static void plain_gla(arena *a, result *x, const setup *s) {
 
 /* ---- the op ----------------------------------------------------------------------------- */
 
-static void step(void *g) {
-    graph_forward(g);
-    graph_backward(g);
-}
-
 static void op_gla(arena *a, const backend *device, result *x, const setup *s) {
-    error e = {0};
     graph *g = graph_new(a, device, 1);
     const init zero = {INIT_CONST, 0};
     tensor *in[INPUTS] = {0};
@@ -135,15 +124,7 @@ static void op_gla(arena *a, const backend *device, result *x, const setup *s) {
         : in[3]
             ? APPLY_WITH(g, gla, IN(in[0], in[1], in[2], in[3]), .heads = HEADS, .kind = s->decay)
             : APPLY_WITH(g, gla, IN(in[0], in[1], in[2]), .heads = HEADS, .kind = s->decay);
-    assert_int_equal(graph_plan(g, true, &e), STATUS_OK);
-    void *base = device->alloc(graph_arena_bytes(g), &e);
-    void *param = device->alloc(graph_param_bytes(g), &e);
-    void *grad = device->alloc(graph_param_bytes(g), &e);
-    assert_int_equal(e.code, STATUS_OK);
-    graph_bind(g, base, param, grad);
-    assert_int_equal(device->reserve(device->measure(step, g), &e), STATUS_OK);
-    void *nan = arena_alloc(a, graph_arena_bytes(g)); /* what is read must have been written */
-    device->put(base, memset(nan, 0xff, graph_arena_bytes(g)), graph_arena_bytes(g));
+    placed at = placed_new(a, device, g);
     for (int i = 0; i < INPUTS; i++)
         if (in[i]) backend_put_reals(device, in[i]->x, x->in[i], (size_t)x->n[i]);
     graph_forward(g);
@@ -152,10 +133,7 @@ static void op_gla(arena *a, const backend *device, result *x, const setup *s) {
     graph_backward(g);
     for (int i = 0; i < INPUTS; i++)
         if (in[i]) backend_get_reals(device, x->grad[i], in[i]->g, (size_t)x->n[i]);
-    assert_int_equal(device->sync(&e), STATUS_OK);
-    device->release(base);
-    device->release(param);
-    device->release(grad);
+    placed_free(&at);
 }
 
 /* ---- comparison ------------------------------------------------------------------------- */
@@ -184,17 +162,6 @@ static void compare(const backend *device, const setup *s) {
     arena_free(a);
 }
 
-/* Backend i, opened; NULL when it does not run here. */
-static const backend *runnable(int i) {
-    static unsigned opened; /* a device can be opened once */
-    const backend *device = backend_at(i);
-    error e = {0};
-    if (!device || device->missing()) return NULL;
-    if (!(opened >> i & 1)) assert_int_equal(device->open(NULL, NUMERICS_STRICT, &e), STATUS_OK);
-    opened |= 1u << i;
-    return device;
-}
-
 static const int times[] = {1, C - 1, C, C + 1, 2 * C + 1};
 
 /* All decays, the last with a bonus too. */
@@ -208,28 +175,27 @@ static void chunks_equal_the_recurrence(void **state) {
     (void)state;
     static const int sizes[][2] = {{1, 1},  {5, 7},          {16, 16}, {33, 18},
                                    {48, 1}, {7, GLA_NARROW}, {3, 40},  {17, GLA_NARROW + 1}};
-    for (int i = 0; backend_at(i); i++)
-        for (int c = 0; runnable(i) && c < 5 * 8; c++)
-            compare_decays(runnable(i), times[c % 5], sizes[c / 5][0], sizes[c / 5][1], -1);
+    for (const backend *d = NULL; (d = device_next(d));)
+        for (int c = 0; c < 5 * 8; c++)
+            compare_decays(d, times[c % 5], sizes[c / 5][0], sizes[c / 5][1], -1);
 }
 
 static void many_keys(void **state) {
     (void)state;
-    for (int i = 0; backend_at(i); i++)
-        if (runnable(i)) {
-            compare_decays(runnable(i), 2 * C + 1, 300, 20, -1);
-            compare_decays(runnable(i), C + 1, 300, 1, -1);
-        }
+    for (const backend *d = NULL; (d = device_next(d));) {
+        compare_decays(d, 2 * C + 1, 300, 20, -1);
+        compare_decays(d, C + 1, 300, 1, -1);
+    }
 }
 
 /* Products of decays underflow within a chunk, within a sub-chunk, and within two tokens. */
 static void strong_decays(void **state) {
     (void)state;
     static const int lows[] = {-5, -30, -100};
-    for (int i = 0; backend_at(i); i++)
-        for (int c = 0; runnable(i) && c < 3; c++) {
-            compare_decays(runnable(i), 2 * C + 1, 9, 6, lows[c]);
-            compare_decays(runnable(i), C + 9, 6, 2, lows[c]);
+    for (const backend *d = NULL; (d = device_next(d));)
+        for (int c = 0; c < 3; c++) {
+            compare_decays(d, 2 * C + 1, 9, 6, lows[c]);
+            compare_decays(d, C + 9, 6, 2, lows[c]);
         }
 }
 
@@ -246,15 +212,15 @@ static void change_later(result *x, const setup *s, int t) {
 /* New inputs from time t on: nothing before t changes, not a bit. */
 static void future_changes_nothing(void **state) {
     (void)state;
-    for (int i = 0; backend_at(i); i++)
-        for (int t = 1; runnable(i) && t < 2 * C + 1; t += 5) {
+    for (const backend *d = NULL; (d = device_next(d));)
+        for (int t = 1; t < 2 * C + 1; t += 5) {
             const setup s = {2 * C + 1, 8, 6, t % 4, t % 8 == 3, -1};
             const long row = HEADS * s.value;
             arena *a = arena_new();
             result x = result_new(a, &s), y = result_new(a, &s);
             change_later(&y, &s, t);
-            op_gla(a, runnable(i), &x, &s);
-            op_gla(a, runnable(i), &y, &s);
+            op_gla(a, d, &x, &s);
+            op_gla(a, d, &y, &s);
             for (long b = 0; b < BATCH; b++) {
                 const long at = b * s.time * row;
                 assert_memory_equal(x.o + at, y.o + at, sizeof(double) * (size_t)(t * row));
@@ -267,8 +233,8 @@ static void future_changes_nothing(void **state) {
 /* The first sequence of a long pair starts as that of a short pair does, to the bit. */
 static void length_changes_nothing(void **state) {
     (void)state;
-    for (int i = 0; backend_at(i); i++)
-        for (int time = 1; runnable(i) && time < 2 * C + 1; time += 5) {
+    for (const backend *d = NULL; (d = device_next(d));)
+        for (int time = 1; time < 2 * C + 1; time += 5) {
             const setup longer = {2 * C + 1, 8, 6, time % 4, time % 8 == 3, -1};
             setup shorter = longer;
             shorter.time = time;
@@ -278,8 +244,8 @@ static void length_changes_nothing(void **state) {
                 const long n = k == IN_U ? y.n[k] : y.n[k] / BATCH;
                 memcpy(y.in[k], x.in[k], sizeof(double) * (size_t)n);
             }
-            op_gla(a, runnable(i), &x, &longer);
-            op_gla(a, runnable(i), &y, &shorter);
+            op_gla(a, d, &x, &longer);
+            op_gla(a, d, &y, &shorter);
             assert_memory_equal(x.o, y.o, sizeof(double) * (size_t)(y.out_n / BATCH));
             arena_free(a);
         }

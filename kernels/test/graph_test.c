@@ -186,6 +186,87 @@ static void test_plan_equals_separate_memory(void **state) {
     arena_free(a);
 }
 
+/* A filter made of positions and parameters, in a tape for `batch` sequences: nll, and by it all
+ * gradients. One steady tensor has readers of both kinds, one is read twice. */
+static net filter_net(arena *a, int batch) {
+    net n = {.g = graph_new(a, device("f64"), 2)};
+    graph *g = n.g;
+    n.x = graph_input(g, TENSOR_REAL, "x", DIM(2, batch, T, C));
+    n.label = graph_input(g, TENSOR_INT, "label", DIM(2, batch, T));
+    n.scale = graph_input(g, TENSOR_REAL, "scale", DIM(2));
+    tensor *w = graph_param(g, "w", small, true, DIM(2, C - 1, C));
+    tensor *up = graph_param(g, "up", small, true, DIM(2, C, C));
+    tensor *table = graph_param(g, "table", small, true, DIM(2, V, C));
+    tensor *x = APPLY(g, add, IN(n.x, APPLY(g, linear, IN(n.x, up)))); /* leaves memory free */
+    tensor *time = APPLY_WITH(g, features, IN(x), .heads = C - 1, .steps = T);
+    tensor *one = APPLY(g, linear, IN(time, w));
+    x = APPLY(g, conv, IN(x, one));
+    tensor *two = APPLY(g, linear, IN(APPLY(g, mul, IN(one, one)), up));
+    x = APPLY(g, add, IN(x, APPLY(g, conv, IN(x, two))));
+    n.nll = APPLY(g, head, IN(x, table, n.label, n.scale));
+    assert_true(one->steady && two->steady && !x->steady);
+    net_plan(a, &n);
+    net_start(&n, 0);
+    return n;
+}
+
+/* Sequences `from` on of a batch of PARTS. */
+static void filter_feed(const net *n, int from, int batch, int parts) {
+    double *x = n->x->x, *scale = n->scale->x;
+    int *label = n->label->x;
+    for (int r = 0; r < 2; r++) {
+        scale[r] = 1.0 / (parts * T);
+        for (int b = 0; b < batch; b++) {
+            rng draw =
+                rng_start(rng_key_make(4, "parts", "", 0), (uint64_t)r, (uint32_t)(from + b));
+            for (int i = 0; i < T * C; i++) x[(r * batch + b) * T * C + i] = rng_normal(&draw);
+            for (int i = 0; i < T; i++) label[(r * batch + b) * T + i] = (int)rng_below(&draw, V);
+        }
+    }
+}
+
+/* NaN wherever one part of a batch may leave something that the next one may overwrite. */
+static void net_spoil(const net *n) {
+    for (int i = 0; i < n->g->n_tensor; i++) {
+        const tensor *t = n->g->tensor[i];
+        if (t->kind == TENSOR_PARAM || !t->n) continue;
+        const size_t bytes = t->n * n->g->backend->real_bytes;
+        if (!t->steady) memset(t->x, 0xFF, bytes);
+        if (t->g && t->g_first == t->g_zero) memset(t->g, 0xFF, bytes);
+    }
+}
+
+/* A batch in parts has the losses of a batch at once to the bit, and its gradients but for
+ * rounding; a second step knows nothing of the first. */
+static void test_parts_equal_a_batch(void **state) {
+    (void)state;
+    enum { PARTS = 3 };
+    arena *a = arena_new();
+    net whole = filter_net(a, PARTS), part = filter_net(a, 1);
+    filter_feed(&whole, 0, PARTS, PARTS);
+    memset(whole.grad, 0, graph_param_bytes(whole.g));
+    graph_forward(whole.g);
+    graph_backward(whole.g);
+    const double *want = whole.grad, *got = part.grad;
+    for (int step = 0; step < 2; step++) {
+        memset(part.grad, 0, graph_param_bytes(part.g));
+        for (int p = 0; p < PARTS; p++) {
+            net_spoil(&part);
+            filter_feed(&part, p, 1, PARTS);
+            graph_part(part.g, p == 0, p == PARTS - 1);
+            for (int r = 0; r < 2; r++)
+                assert_memory_equal((double *)part.nll->x + r * T,
+                                    (double *)whole.nll->x + (r * PARTS + p) * T,
+                                    T * sizeof(double));
+        }
+        for (size_t i = 0; i < 2 * part.g->param_n; i++) {
+            assert_true(want[i] != 0);
+            assert_true(fabs(got[i] - want[i]) < 1e-12 * (1 + fabs(want[i])));
+        }
+    }
+    arena_free(a);
+}
+
 /* Without a root, the host seeds the last output's gradient; here y = x w, so dw = x for dy = 1. */
 static void test_host_seeds_gradient(void **state) {
     (void)state;
@@ -442,6 +523,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plan_no_overlap),
         cmocka_unit_test(test_plan_equals_separate_memory),
+        cmocka_unit_test(test_parts_equal_a_batch),
         cmocka_unit_test(test_host_seeds_gradient),
         cmocka_unit_test(test_inference_needs_less),
         cmocka_unit_test(test_pack_equals_alone),

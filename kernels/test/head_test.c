@@ -67,12 +67,11 @@ static const build builds[] = {
     {"cpu-v4", 2e-5, run_v4}, {"cpu-v3", 2e-5, run_v3}, {"f64", 1e-12, run_f64}};
 enum { N_BUILD = sizeof builds / sizeof *builds };
 
-/* Build i, or NULL when this processor does not run it. */
-static const build *build_at(int i) {
-    for (int b = 0; backend_at(b); b++)
-        if (!strcmp(backend_at(b)->name, builds[i].name))
-            return !backend_at(b)->missing() ? &builds[i] : NULL;
-    fail_msg("no backend is called %s", builds[i].name);
+/* The build after `last` (NULL: the first) that this processor runs; NULL at the end. */
+static const build *build_next(const build *last) {
+    for (const build *b = last ? last + 1 : builds; b < builds + N_BUILD; b++)
+        for (int i = 0; backend_at(i); i++)
+            if (!strcmp(backend_at(i)->name, b->name) && !backend_at(i)->missing()) return b;
     return NULL;
 }
 
@@ -123,9 +122,7 @@ static void matches_plain_loops(void **state) {
     static const int sizes[][2] = {{ROWS, VOCAB}, {1, 1}, {17, HEAD_BLOCK}, {65, 3}, {ROWS, 33}};
     (void)state;
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
-        for (int i = 0; i < N_BUILD; i++) {
-            const build *b = build_at(i);
-            if (!b) continue;
+        for (const build *b = NULL; (b = build_next(b));) {
             draw(&h, sizes[s][0], sizes[s][1]);
             other = h;
             reference(&other);
@@ -139,9 +136,7 @@ static void matches_plain_loops(void **state) {
 
 static void forward_agrees_with_backward_to_the_bit(void **state) {
     (void)state;
-    for (int i = 0; i < N_BUILD; i++) {
-        const build *b = build_at(i);
-        if (!b) continue;
+    for (const build *b = NULL; (b = build_next(b));) {
         draw(&h, ROWS, VOCAB);
         other = h;
         b->run(&h, true);
@@ -153,9 +148,7 @@ static void forward_agrees_with_backward_to_the_bit(void **state) {
 
 static void gradients_do_not_need_each_other(void **state) {
     (void)state;
-    for (int i = 0; i < N_BUILD; i++) {
-        const build *b = build_at(i);
-        if (!b) continue;
+    for (const build *b = NULL; (b = build_next(b));) {
         draw(&h, ROWS, VOCAB);
         b->run(&h, true);
         draw(&other, ROWS, VOCAB);
@@ -172,9 +165,7 @@ static void gradients_do_not_need_each_other(void **state) {
 /* Alone, a row has the loss, argmax and gradient it has in a tile of others. */
 static void rows_do_not_see_each_other(void **state) {
     (void)state;
-    for (int i = 0; i < N_BUILD; i++) {
-        const build *b = build_at(i);
-        if (!b) continue;
+    for (const build *b = NULL; (b = build_next(b));) {
         draw(&h, ROWS, VOCAB);
         b->run(&h, true);
         for (int at = 0; at < ROWS; at += 7) {
@@ -192,9 +183,7 @@ static void rows_do_not_see_each_other(void **state) {
 /* Equal words: the lowest index wins within a block, across blocks, and when all are equal. */
 static void ties_go_to_the_lowest_index(void **state) {
     (void)state;
-    for (int i = 0; i < N_BUILD; i++) {
-        const build *b = build_at(i);
-        if (!b) continue;
+    for (const build *b = NULL; (b = build_next(b));) {
         draw(&h, 3, VOCAB);
         memset(h.w, 0, sizeof h.w);
         for (int r = 0; r < 3; r++) {
@@ -212,9 +201,7 @@ static void ties_go_to_the_lowest_index(void **state) {
 
 static void nothing_scored_changes_nothing(void **state) {
     (void)state;
-    for (int i = 0; i < N_BUILD; i++) {
-        const build *b = build_at(i);
-        if (!b) continue;
+    for (const build *b = NULL; (b = build_next(b));) {
         draw(&h, ROWS, VOCAB);
         for (int r = 0; r < ROWS; r++) h.label[r] = -1;
         b->run(&h, true);
@@ -230,9 +217,7 @@ static void nothing_scored_changes_nothing(void **state) {
 /* Logits of a few hundred, rising from block to block: no overflow, and exact 0 and 1. */
 static void large_logits_stay_finite(void **state) {
     (void)state;
-    for (int i = 0; i < N_BUILD; i++) {
-        const build *b = build_at(i);
-        if (!b) continue;
+    for (const build *b = NULL; (b = build_next(b));) {
         draw(&h, 2, VOCAB);
         memset(h.w, 0, sizeof h.w);
         for (int v = 0; v < VOCAB; v++) h.w[v * COLS] = v;

@@ -1,18 +1,10 @@
 /* math_test.c - errors of the polynomial exponential, silu, gelu and softplus of the float builds
  * against libm in double, scanned over all of their range (every STEP-th float), and the special
  * values. */
-#define REAL_IS_FLOAT
-#define KERNEL_SUFFIX test
-#include "kernels/cpu/cpu.h"
+#include "float_fixture.h"
 
-#include "kernels/core/backend.h"
 #include "kernels/core/functions.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <string.h>
-/* cmocka needs the three headers above */
-#include <cmocka.h>
+#include "kernels/cpu/cpu.h"
 
 enum { STEP = 401, BLOCK = 1000 }; /* odd sizes, so that vector bodies and tails both see work */
 
@@ -66,11 +58,7 @@ static void test_exp_special(void **state) {
 /* f(b) runs a check on the float builds that this processor can run. */
 static void each_float_build(void (*f)(const backend *)) {
     int seen = 0;
-    for (int i = 0; backend_at(i); i++)
-        if (!strncmp(backend_at(i)->name, "cpu-", 4) && !backend_at(i)->missing()) {
-            f(backend_at(i));
-            seen++;
-        }
+    for (const backend *b = NULL; (b = build_next(b)); seen++) f(b);
     if (!seen) skip();
 }
 

@@ -3,6 +3,7 @@
 
 #include "kernels/core/rng.h"
 
+#include <math.h>
 #include <string.h>
 
 bool has_gradient(const node *n, const op_case *c, int input) {
@@ -100,6 +101,8 @@ op_data *data_draw(arena *a, const backend *b, enum op_id id, int case_no, error
         d->in[i].flat = is_flat(n, c, i);
         d->in[i].is_int = c->in[i].below > 0;
         draw_input(a, d, c, i, rng_start(key, (uint64_t)case_no, (uint32_t)i));
+        for (long j = 0; o->shapes & READS_IN(i) && j < d->in[i].n; j++)
+            d->in[i].real[j] = (double)NAN;
     }
     rng draw = rng_start(key, (uint64_t)case_no, MAX_IN);
     d->cotangent = ARENA_NEW(a, double, d->out_n);

@@ -12,7 +12,7 @@ typedef struct op_data {
         bool is_int, shared;
         bool flat;    /* segment-major by the seg table, the last input (see kernels.def) */
         long n;       /* elements over all runs */
-        double *real; /* [n] or NULL */
+        double *real; /* [n] or NULL; NaN where only the shape matters */
         int *ints;    /* [n] or NULL */
     } in[MAX_IN];
     long out_n;

@@ -1,20 +1,7 @@
 /* scan_test.c - the selective scan by strips of channels and chunks of tokens against its
  * definition: token by token, gradients by the chain rule of one token, all in double. A gradient
  * check cannot see a formula that is wrong in forward and backward alike. */
-#define REAL_IS_FLOAT
-#define KERNEL_SUFFIX test
-#include "kernels/core/backend.h"
-#include "kernels/core/kernels.h"
-#include "kernels/core/rng.h"
-#include "kernels/core/work.h"
-
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-/* cmocka needs the headers above */
-#include <cmocka.h>
+#include "float_fixture.h"
 
 enum { C = SCAN_CHUNK, BATCH = 2, RUNS = 2 };
 
@@ -32,20 +19,6 @@ typedef struct data {
     double *want[INPUTS], *want_y;
     size_t work_n;
 } data;
-
-static const kernels *cpu(void) {
-    error e = {0};
-    const backend *b = backend_find("cpu", &e);
-    assert_non_null(b);
-    return b->kernels;
-}
-
-static float *draw(long n, double lo, double hi, int stream) {
-    rng r = rng_start(rng_key_make((uint64_t)stream, "values", NULL, 0), 0, 0);
-    float *x = test_malloc((size_t)n * sizeof *x);
-    for (long i = 0; i < n; i++) x[i] = (float)(lo + (hi - lo) * rng_uniform(&r));
-    return x;
-}
 
 static data data_make(const shape *s) {
     const long rows = (long)RUNS * BATCH * s->time, own = (long)RUNS * s->cols;
@@ -104,15 +77,11 @@ static void reference(data *d, const shape *s, long sequence, int c, int n) {
     test_free(h);
 }
 
-static void compare(const char *what, const float *got, double plus, const double *want, long n,
-                    const shape *s) {
-    double square = 0;
-    for (long i = 0; i < n; i++) square += want[i] * want[i];
-    const double bound = 1e-5 * (1 + sqrt(square / (double)n));
-    for (long i = 0; i < n; i++)
-        if (!(fabs((double)got[i] - plus - want[i]) < bound))
-            fail_msg("%s[%ld] of %d tokens, %d x %d, rate %g: %g, not %g", what, i, s->time,
-                     s->cols, s->state, s->fastest, (double)got[i] - plus, want[i]);
+static const char *text_of(const shape *s) {
+    static char text[96];
+    snprintf(text, sizeof text, "%d tokens, %d x %d, rate %g", s->time, s->cols, s->state,
+             s->fastest);
+    return text;
 }
 
 static void run_forward(data *d, const shape *s) {
@@ -137,8 +106,9 @@ static void check_data(data *d, const shape *s) {
     run_forward(d, s);
     run_backward(d, s, (1 << INPUTS) - 1);
     static const char *const names[] = {"dx", "ddt", "da", "db", "dc", "dd"};
-    compare("y", d->y, 0, d->want_y, d->n[X], s);
-    for (int i = 0; i < INPUTS; i++) compare(names[i], d->grad[i], .5, d->want[i], d->n[i], s);
+    compare("y", d->y, 0, d->want_y, d->n[X], text_of(s));
+    for (int i = 0; i < INPUTS; i++)
+        compare(names[i], d->grad[i], .5, d->want[i], d->n[i], text_of(s));
 }
 
 static void check(const shape *s) {

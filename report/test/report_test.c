@@ -105,6 +105,33 @@ static void test_escapes(void **state) {
     fixture_close(&f);
 }
 
+/* Where all but one mixer diverged, the line that is left has its name, and nobody is told to try
+ * the others again. */
+static void test_one_mixer_left(void **state) {
+    (void)state;
+    fixture f = fixture_open();
+    add_experiment(&f, "x<y>", "{}");
+    for (long seed = 0; seed < 2; seed++) {
+        add_run(&f, "x<y>", "attention", 0, seed, "diverged", NAN, NAN);
+        const char *id = add_run(&f, "x<y>", "cat", 0, seed, "done", 0.5, 0.5);
+        for (int length = 32; length <= 64; length += 32)
+            run_sql(&f, arena_printf(f.arena,
+                                     "INSERT INTO final VALUES ('%s', 'test', 'length=%d', "
+                                     "'token_acc', 0.5, NULL)",
+                                     id, length));
+    }
+    fixture_ready(&f);
+    error e = {0};
+    const char *log;
+    if (write_report(&f, "out", &log, &e)) fail_msg("%s", e.text);
+    const char *page = read_out(&f, "out/report.md");
+    has(page, "2 failed or diverged runs are left out.");
+    has(page, "A run that diverged would diverge again.");
+    has_not(page, "--retry failed");
+    if (gnuplot_found()) has(read_out(&f, "out/figures/vs_length.svg"), ">cat<");
+    fixture_close(&f);
+}
+
 /* Tables, page and text still come; the sentence names the remedy once. */
 static void test_no_gnuplot(void **state) {
     (void)state;
@@ -171,7 +198,7 @@ static void test_empty_database(void **state) {
     (void)state;
     fixture f = fixture_open();
     fixture_ready(&f);
-    expect_error(&f, "any", "/nowhere", STATUS_USAGE, "no experiment in this database yet");
+    expect_error(&f, "any", "/nowhere", STATUS_USAGE, "/results.db yet");
     fixture_close(&f);
 }
 
@@ -199,9 +226,10 @@ static void test_csv_shape(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_bytes), cmocka_unit_test(test_escapes),
-        cmocka_unit_test(test_no_gnuplot), cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_csv_shape),  cmocka_unit_test(test_empty_database),
+        cmocka_unit_test(test_same_bytes),     cmocka_unit_test(test_escapes),
+        cmocka_unit_test(test_one_mixer_left), cmocka_unit_test(test_no_gnuplot),
+        cmocka_unit_test(test_errors),         cmocka_unit_test(test_csv_shape),
+        cmocka_unit_test(test_empty_database),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,7 +4,7 @@ import math
 import torch
 
 from conv import below, filtered
-from layers import canon, linear
+from layers import canon_b, linear
 from parts import join, rms, rope, split, unit
 from weights import gain
 
@@ -13,7 +13,6 @@ def attend(w, option, q, k, v, norm):
     """q, k, v [B, T, C] -> [B, T, C]. norm: none, rms, or l2 (a learned temperature per head)."""
     heads, window, position = option("heads", 1), option("window", 0), option("position", "none")
     shared = heads // (option("kv_heads", 0) or heads)
-    q, k, v = canon(w, "b", "canon_q", q), canon(w, "b", "canon_k", k), canon(w, "b", "canon_v", v)
     q, k, v = split(q, heads), split(k, heads // shared), split(v, heads // shared)
     dim = q.shape[-1]
     scale = torch.full((heads,), 1 / math.sqrt(dim), dtype=q.dtype)
@@ -42,7 +41,7 @@ def attention(w, option, x, layer):
     kept = cols // option("heads", 1) * (option("kv_heads", 0) or option("heads", 1))
     q = linear(w, "wq", x, cols, bias)
     k, v = (linear(w, name, x, kept, bias) for name in ("wk", "wv"))
-    o = attend(w, option, q, k, v, option("qk_norm", "none"))
+    o = attend(w, option, *canon_b(w, q, k, v), option("qk_norm", "none"))
     return linear(w, "wo", o, cols, bias)
 
 
@@ -60,7 +59,7 @@ def cat(w, option, x, layer):
         if convolved and place == "post":
             y = filtered(w, conv_option, "conv_" + name, y, option("heads", 1))
         stream[name] = y
-    o = attend(w, option, *stream.values(), "l2" if norm == "post" else "none")
+    o = attend(w, option, *canon_b(w, *stream.values()), "l2" if norm == "post" else "none")
     return linear(w, "wo", o, x.shape[-1])
 
 

@@ -5,13 +5,13 @@ import torch
 
 from attention import attend
 from conv import below, filtered, mixhead
-from layers import linear
+from layers import canon_b, linear
 from parts import convolve, join, rope, split
 
 
 def acmix(w, option, x, layer):
     heads, width, cols = option("heads", 1), option("width", 3), x.shape[-1]
-    q, k, v = (linear(w, name, x, cols) for name in ("wq", "wk", "wv"))
+    q, k, v = canon_b(w, *(linear(w, "w" + name, x, cols) for name in "qkv"))
     taps = (w("conv_" + name, width, heads, heads, std=0.5) for name in "qkv")
     local = sum(mixhead(y, f, 1) for y, f in zip((q, k, v), taps))
     wide = attend(w, option, q, k, v, option("qk_norm", "none"))

@@ -138,6 +138,7 @@ CASES = {
     "canon-linear": (13, {"mixers": ["linear", "retnet", "gated_deltanet"], "d_model": 8,
                           "layers": 3, "ffn": "gelu", "ffn_inner": 5, "canon": ["b", "d"],
                           "canon_width": 3}),
+    "canon-acmix": case(12, "acmix", layers=1, heads=2, canon=["b"], canon_width=3),
     "canon-dynamic": case(12, "cat", canon=["a", "c", "d"], conv__kind="dynamic_head", layers=1,
                           ffn="rwkv", ffn_inner=6, conv__on=["q", "k"]),
     "hybrid": (11, {"mixers": ["cat", "mamba2", "attention"], "d_model": 8, "layers": 4,

@@ -49,3 +49,8 @@ def canon(w, place, name, x):
     if place not in w.option("canon", []):
         return x
     return x + convolve(x, w(name, w.option("canon_width", 4), x.shape[-1]))
+
+
+def canon_b(w, q, k, v):
+    """Canon layers B, of all that is made of q, k and v."""
+    return (canon(w, "b", "canon_" + name, x) for name, x in zip("qkv", (q, k, v)))

@@ -7,7 +7,7 @@ import math
 import torch
 
 from conv import short
-from layers import canon, linear
+from layers import canon, canon_b, linear
 from parts import join, rms, rope, silu, softplus, split, unit
 from weights import gain
 
@@ -79,8 +79,7 @@ def retnet(w, option, x, layer):
     heads, cols = option("heads", 1), x.shape[-1]
     q, k = (linear(w, name, x, cols) for name in ("wq", "wk"))
     v = linear(w, "wv", x, cols * option("expand", 2))
-    q, k, v = (canon(w, "b", name, y) for name, y in
-               (("canon_q", q), ("canon_k", k), ("canon_v", v)))
+    q, k, v = canon_b(w, q, k, v)
     q, k, v = rope(split(q, heads)), rope(split(k, heads)), split(v, heads)
     k = k / math.sqrt(cols // heads)
     gamma = 1 - 2.0 ** (-5 - torch.arange(heads, dtype=x.dtype))
