@@ -1,6 +1,7 @@
 /* sweep_test.c - whole sweeps by the built binary: the same results whatever happens on the way,
  * and a clear end when they cannot go on. */
-#include "train_fixture.h"
+#include "results/claim.h"
+#include "sweep_fixture.h"
 
 #include <sched.h>
 #include <setjmp.h>
@@ -8,7 +9,6 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #include <cmocka.h>
 
@@ -38,37 +38,10 @@ static folder small_sweep(void) {
     return f;
 }
 
-/* Hash of the database the scheduler wrote, not of one made from the journals. */
-static const char *database_hash(const folder *f) {
-    error e = {0};
-    char *text = arena_alloc(f->arena, 65);
-    store *s = store_open_readonly(folder_at(f, "results.db"), &e);
-    if (!s || store_content_hash(s, text, &e)) fail_msg("%s", e.text);
-    store_close(s);
-    return text;
-}
-
-static double ask_database(const folder *f, const char *sql) {
-    error e = {0};
-    store *s = store_open_readonly(folder_at(f, "results.db"), &e);
-    if (!s) fail_msg("%s", e.text);
-    const double found = ask_store(s, sql);
-    store_close(s);
-    return found;
-}
-
 #define RUN "run {}/grid.yaml --db {}/results.db --no-report "
 
 static outcome sweep_in(const folder *f, const char *options) {
     return mixgrid(f, arena_printf(f->arena, RUN "%s", options));
-}
-
-static void assert_ended(const outcome *o, int code) {
-    if (o->code != code) fail_msg("exit code %d, signal %d:\n%s", o->code, o->signal, o->err);
-}
-
-static void assert_says(const char *text, const char *part) {
-    if (!strstr(text, part)) fail_msg("nothing of \"%s\" in:\n%s", part, text);
 }
 
 /* The hash every undisturbed sweep must have; the first call runs it. */
@@ -138,11 +111,6 @@ static void deleted_database_is_filled_from_the_journals(void **state) {
 
 /* ---- ended from outside ----------------------------------------------------------------------*/
 
-static void wait_ms(long ms) {
-    const struct timespec pause = {ms / 1000, ms % 1000 * 1000000};
-    nanosleep(&pause, NULL);
-}
-
 /* Waits until a worker of the sweep has written this many parameter hashes into its journals. */
 static void wait_for_hashes(const folder *f, long most_ms, int n) {
     for (long waited = 0; waited < most_ms; waited += 5) {
@@ -159,15 +127,10 @@ static void wait_for_hashes(const folder *f, long most_ms, int n) {
     fail_msg("no progress in %ld ms", most_ms);
 }
 
-/* A worker of this scheduler: the first child that /proc names; 0: none. */
-static pid_t worker_of(const folder *f, pid_t scheduler) {
-    const char *path = arena_printf(f->arena, "/proc/%d/task/%d/children", scheduler, scheduler);
-    FILE *file = fopen(path, "r");
-    long pid = 0;
-    if (!file) return 0;
-    if (fscanf(file, "%ld", &pid) != 1) pid = 0;
-    fclose(file);
-    return (pid_t)pid;
+/* A worker of this scheduler; 0: none. */
+static pid_t worker_of(pid_t scheduler) {
+    pid_t first;
+    return workers_of(&first, 1, scheduler) ? first : 0;
 }
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -242,7 +205,7 @@ static void killed_worker_is_tried_again_and_recorded(void **state) {
     (void)state;
     folder f = folder_new();
     const pid_t pid = start_long(&f, "--workers 1 --pack 2");
-    const pid_t worker = worker_of(&f, pid);
+    const pid_t worker = worker_of(pid);
     assert_true(worker > 0);
     kill(worker, SIGKILL);
     const outcome o = mixgrid_wait(&f, pid);
@@ -260,12 +223,12 @@ static void twice_killed_worker_stands_as_failed_until_retried(void **state) {
     (void)state;
     folder f = folder_new();
     pid_t pid = start_long(&f, "--workers 1 --only 'mixer=cat lr=0.001 seed=0'");
-    const pid_t first = worker_of(&f, pid);
+    const pid_t first = worker_of(pid);
     kill(first, SIGKILL);
     pid_t second = 0;
     for (int i = 0; i < 2000 && (!second || second == first); i++) {
         wait_ms(5);
-        second = worker_of(&f, pid);
+        second = worker_of(pid);
     }
     assert_true(second > 0 && second != first);
     kill(second, SIGKILL);
@@ -288,7 +251,7 @@ static void one_attempt_is_one_attempt(void **state) {
     folder f = folder_new();
     const pid_t pid =
         start_long(&f, "--workers 1 --max-attempts 1 --only 'mixer=cat,lr=0.001,seed=0'");
-    kill(worker_of(&f, pid), SIGKILL);
+    kill(worker_of(pid), SIGKILL);
     const outcome o = mixgrid_wait(&f, pid);
     assert_ended(&o, STATUS_RUNS_FAILED);
     assert_true(!strstr(o.err, "trying again"));
@@ -298,17 +261,11 @@ static void one_attempt_is_one_attempt(void **state) {
 
 /* As if another commit had made half of the results. */
 static void pretend_other_code(const folder *f) {
-    sqlite3 *db;
-    assert_int_equal(sqlite3_open(folder_at(f, "results.db"), &db), SQLITE_OK);
-    assert_int_equal(
-        sqlite3_exec(db,
-                     "INSERT INTO environment SELECT 'other', json_set(json, '$.commit', 'c0ffee',"
-                     " '$.binary_sha256', 'other') FROM environment LIMIT 1;"
-                     "UPDATE attempt SET environment = 'other' WHERE run IN"
-                     " (SELECT id FROM run WHERE mixer = 'cat')",
-                     NULL, NULL, NULL),
-        SQLITE_OK);
-    sqlite3_close(db);
+    change_database(f,
+                    "INSERT INTO environment SELECT 'other', json_set(json, '$.commit', 'c0ffee',"
+                    " '$.binary_sha256', 'other') FROM environment LIMIT 1;"
+                    "UPDATE attempt SET environment = 'other' WHERE run IN"
+                    " (SELECT id FROM run WHERE mixer = 'cat')");
 }
 
 static void results_of_other_code_are_named_and_made_again_on_demand(void **state) {
@@ -339,11 +296,37 @@ static void results_of_other_code_are_named_and_made_again_on_demand(void **stat
     folder_remove(&f);
 }
 
+/* The others of its pack are trained meanwhile, and it is not taken for done. */
+static void stale_run_that_another_process_holds_is_made_again_later(void **state) {
+    (void)state;
+    folder f = small_sweep();
+    outcome o = sweep_in(&f, "");
+    assert_ended(&o, STATUS_OK);
+    pretend_other_code(&f);
+    error e = {0};
+    const char *held = ask_text(&f, "SELECT min(id) FROM run WHERE mixer = 'cat'");
+    const int claims = claims_open(folder_at(&f, "journal"), &e);
+    assert_true(claim_take(claims, held));
+    const pid_t pid = mixgrid_start(&f, RUN "--stale rerun --workers 1 --pack 4");
+    long waited = 0;
+    while (ask_database(&f, "SELECT count(*) FROM attempt WHERE number = 2 AND state = 'done'") < 3)
+        if (wait_ms(20), ++waited > 1000) fail_msg("the others were not trained");
+    claim_release(claims, held);
+    claims_close(claims);
+    o = mixgrid_wait(&f, pid);
+    assert_ended(&o, STATUS_OK);
+    assert_says(o.out, "8 done (4 before)");
+    assert_true(ask_database(&f, "SELECT count(*) FROM attempt WHERE number = 2 AND "
+                                 "state = 'done'") == 4);
+    assert_string_equal(database_hash(&f), expected_hash());
+    folder_remove(&f);
+}
+
 static void worker_stopped_from_outside_goes_on(void **state) {
     (void)state;
     folder f = folder_new();
     const pid_t pid = start_long(&f, "--workers 1");
-    kill(worker_of(&f, pid), SIGTERM);
+    kill(worker_of(pid), SIGTERM);
     const outcome o = mixgrid_wait(&f, pid);
     assert_ended(&o, STATUS_OK);
     assert_string_equal(database_hash(&f), expected_long());
@@ -355,7 +338,7 @@ static void killed_scheduler_takes_its_workers_with_it(void **state) {
     (void)state;
     folder f = folder_new();
     const pid_t pid = start_long(&f, "--workers 1");
-    const pid_t worker = worker_of(&f, pid);
+    const pid_t worker = worker_of(pid);
     prctl(PR_SET_CHILD_SUBREAPER, 1); /* the orphan becomes ours */
     kill(pid, SIGKILL);
     const outcome o = mixgrid_wait(&f, pid);
@@ -563,6 +546,7 @@ int main(void) {
         cmocka_unit_test(twice_killed_worker_stands_as_failed_until_retried),
         cmocka_unit_test(one_attempt_is_one_attempt),
         cmocka_unit_test(results_of_other_code_are_named_and_made_again_on_demand),
+        cmocka_unit_test(stale_run_that_another_process_holds_is_made_again_later),
         cmocka_unit_test(worker_stopped_from_outside_goes_on),
         cmocka_unit_test(killed_scheduler_takes_its_workers_with_it),
         cmocka_unit_test(cell_too_large_for_memory_fails_alone),
