@@ -83,7 +83,8 @@ static status import_cells(collection *c, error *e) {
         cells[i] = (store_cell){g->cell[i].config->id,
                                 config_json(c->arena, g->cell[i].config, CONFIG_IDENTITY),
                                 g->cell[i].label, g->cell[i].axes_json};
-    if (store_experiment(c->store, g->experiment, g->file, g->spec_json, cells, g->n, NULL, e))
+    if (store_experiment(c->store, g->experiment, g->file, g->spec_json, cells, g->n,
+                         c->home.journal, e))
         return e->code;
     for (int i = 0; i < g->n; i++)
         if (collect_cell(c, i, e)) return e->code;

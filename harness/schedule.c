@@ -8,7 +8,6 @@
 
 #include "results/claim.h"
 #include "results/clock.h"
-#include "results/experiment_file.h"
 #include "results/provenance.h"
 #include "stop_signals.h"
 #include "sweep_own.h"
@@ -228,7 +227,7 @@ static status import_unfinished(sweep *w, error *e) {
 }
 
 static status open_store(sweep *w, error *e) {
-    bool rebuild = false, changed;
+    bool rebuild = false;
     if (refuse_foreign_file(w->options->db, e) || refuse_foreign_file(w->db, e) ||
         make_folder(dirname(arena_text(w->arena, w->options->db)), e) ||
         make_folder(dirname(arena_text(w->arena, w->db)), e) || home_make(&w->home, e))
@@ -247,8 +246,7 @@ static status open_store(sweep *w, error *e) {
                                   c->label, c->axes_json};
     }
     if (store_experiment(w->store, w->grid->experiment, w->grid->file, w->grid->spec_json, cells, n,
-                         &changed, e) ||
-        store_experiments_save(w->store, w->home.journal, w->grid->experiment, changed, e))
+                         w->home.journal, e))
         return e->code;
     return import_unfinished(w, e);
 }

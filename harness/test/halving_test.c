@@ -1,6 +1,6 @@
 /* halving_test.c - early_terminate: the same survivors whoever trains them and whatever interrupts
  * it, with the bits of a sweep without it; what is refused; what a report counts. */
-#include "sweep_fixture.h"
+#include "ask_fixture.h"
 
 #include <setjmp.h>
 #include <stdint.h>

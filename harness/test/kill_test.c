@@ -4,7 +4,7 @@
  * and one made from the journals alone, must equal those of an undisturbed sweep, no run may have
  * been finished twice and none be missing. MIXGRID_KILLS=N: how many in all (default KILLS), over
  * as many sweeps as that takes. With MIXGRID_FAULT_TABLE=FILE a row is appended to that file. */
-#include "sweep_fixture.h"
+#include "ask_fixture.h"
 
 #include <setjmp.h>
 #include <signal.h>

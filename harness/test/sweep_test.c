@@ -1,7 +1,7 @@
 /* sweep_test.c - whole sweeps by the built binary: the same results whatever happens on the way,
  * and a clear end when they cannot go on. */
 #include "results/claim.h"
-#include "sweep_fixture.h"
+#include "ask_fixture.h"
 
 #include <sched.h>
 #include <setjmp.h>
@@ -89,6 +89,40 @@ static void rerun_does_nothing_and_new_cells_only_are_run(void **state) {
     assert_string_equal(o.err, "");
     assert_true(ask_database(&f, "SELECT max(attempts) FROM run") == 1);
     assert_string_equal(database_hash(&f), expected_hash());
+    folder_remove(&f);
+}
+
+static ino_t file_number(const folder *f, const char *name) {
+    struct stat info;
+    assert_int_equal(stat(folder_at(f, name), &info), 0);
+    return info.st_ino;
+}
+
+/* As a scheduler that was killed between the two left it, or somebody else. */
+static void file_of_an_experiment_is_made_to_agree_with_the_database(void **state) {
+    (void)state;
+    static const char name[] = "journal/experiments/results.db/small.jsonl";
+    folder f = small_sweep();
+    outcome o = sweep_in(&f, "train.lr=1e-3");
+    assert_ended(&o, STATUS_OK);
+    const char *older = folder_read(&f, name);
+    o = sweep_in(&f, "");
+    assert_ended(&o, STATUS_OK);
+    const char *whole = folder_read(&f, name);
+    assert_true(strlen(older) > 0 && strlen(whole) > strlen(older));
+    const char *const wrong[] = {older,
+                                 arena_printf(f.arena, "%.*s", (int)strlen(whole) / 2, whole), ""};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        folder_write(&f, name, wrong[i]);
+        o = sweep_in(&f, "");
+        assert_ended(&o, STATUS_OK);
+        assert_says(o.out, "8 done (8 before)");
+        assert_string_equal(folder_read(&f, name), whole);
+    }
+    const ino_t number = file_number(&f, name);
+    o = sweep_in(&f, "");
+    assert_ended(&o, STATUS_OK);
+    assert_true(file_number(&f, name) == number); /* what is right is not written again */
     folder_remove(&f);
 }
 
@@ -539,6 +573,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(same_sweep_same_hash_however_it_is_spread),
         cmocka_unit_test(rerun_does_nothing_and_new_cells_only_are_run),
+        cmocka_unit_test(file_of_an_experiment_is_made_to_agree_with_the_database),
         cmocka_unit_test(deleted_database_is_filled_from_the_journals),
         cmocka_unit_test(interrupted_sweep_goes_on_where_it_was),
         cmocka_unit_test(second_interrupt_stops_at_once_and_loses_no_result),

@@ -1,4 +1,4 @@
-/* sweep_fixture.h - sweeps by the program: how they ended, what they said, what their database
+/* ask_fixture.h - sweeps by the program: how they ended, what they said, what their database
  * results.db holds, which is the one the scheduler wrote and not one made from the journals. */
 #pragma once
 #include "train_fixture.h"
@@ -52,7 +52,7 @@ static inline const char *ask_text(const folder *f, const char *sql) {
     return text;
 }
 
-/* Changes the database behind the back of the program. */
+/* Changes rows behind the back of the program; the last statement changes at least one. */
 static inline void change_database(const folder *f, const char *sql) {
     sqlite3 *db;
     assert_int_equal(sqlite3_open(folder_at(f, "results.db"), &db), SQLITE_OK);
