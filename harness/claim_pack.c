@@ -3,20 +3,6 @@
 
 #include "results/claim.h"
 
-static void add(pack *to, const pack *from, int i) {
-    to->cell[to->n] = from->cell[i];
-    to->attempt[to->n++] = from->attempt[i];
-}
-
-/* No runs yet, and all else as in this pack. */
-static pack part_of(const pack *p, arena *a) {
-    pack part = *p;
-    part.n = 0;
-    part.cell = ARENA_NEW(a, const grid_cell *, p->n);
-    part.attempt = ARENA_NEW(a, long, p->n);
-    return part;
-}
-
 /* Preempted and running: by a scheduler that was stopped or killed, as its claim is gone. */
 static bool is_over(run_state s) {
     return s != RUN_PENDING && s != RUN_RUNNING && s != RUN_PREEMPTED && s != RUN_CANCELLED;
@@ -24,14 +10,14 @@ static bool is_over(run_state s) {
 
 status claim_pack_take(pack *p, pack *busy, pack *ended, arena *a, const claim_folder *f,
                        error *e) {
-    pack ours = part_of(p, a);
-    *busy = part_of(p, a);
-    *ended = part_of(p, a);
+    pack ours = pack_like(p, p->n, a);
+    *busy = pack_like(p, p->n, a);
+    *ended = pack_like(p, p->n, a);
     for (int i = 0; i < p->n && !e->code; i++) {
         const char *id = p->cell[i]->config->id;
         store_run now;
         if (!claim_take(f->claims, id)) {
-            add(busy, p, i);
+            pack_add(busy, p, i);
             continue;
         }
         /* Only now, as the journal may have grown until the claim was granted. */
@@ -39,12 +25,12 @@ status claim_pack_take(pack *p, pack *busy, pack *ended, arena *a, const claim_f
             break;
         /* Its last attempt may have been under way when the pack was planned. */
         if (now.attempts < p->attempt[i] && (p->again || !run_has_result(now.state))) {
-            add(&ours, p, i);
+            pack_add(&ours, p, i);
         } else if (is_over(now.state)) {
-            add(ended, p, i);
+            pack_add(ended, p, i);
             claim_release(f->claims, id);
         } else {
-            add(&ours, p, i);
+            pack_add(&ours, p, i);
             ours.attempt[ours.n - 1] = now.attempts + 1;
         }
     }

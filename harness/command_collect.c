@@ -3,6 +3,7 @@
 #include "cli.h"
 #include "schedule.h"
 #include "slurm_view.h"
+#include "verdict.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -49,11 +50,9 @@ static status end_dead_run(collection *c, const grid_cell *cell, int index, stor
                            "on from the last one.",
                            number, index, v->task.state)
             : "its scheduler is gone and could write no checkpoint; it goes on from the last one.";
+    const verdict word = {.state = RUN_PREEMPTED, .message = message};
     error busy = {0};
-    if (store_run_fail(c->store, c->home.journal, cell->config->id,
-                       config_json(c->arena, cell->config, CONFIG_IDENTITY), RUN_PREEMPTED, 0, 0,
-                       message, "", &busy))
-        return STATUS_OK;
+    if (verdict_pass(&word, c->store, c->home.journal, cell, &busy)) return STATUS_OK;
     return store_run_get(c->store, cell->config->id, run, e);
 }
 
@@ -84,7 +83,8 @@ static status import_cells(collection *c, error *e) {
         cells[i] = (store_cell){g->cell[i].config->id,
                                 config_json(c->arena, g->cell[i].config, CONFIG_IDENTITY),
                                 g->cell[i].label, g->cell[i].axes_json};
-    if (store_experiment(c->store, g->experiment, g->file, g->spec_json, cells, g->n, NULL, e))
+    if (store_experiment(c->store, g->experiment, g->file, g->spec_json, cells, g->n,
+                         c->home.journal, e))
         return e->code;
     for (int i = 0; i < g->n; i++)
         if (collect_cell(c, i, e)) return e->code;

@@ -1,8 +1,8 @@
 /* command_merge.c - mixgrid merge: results of other machines into a database and its journals. */
 #include "cli.h"
+#include "home.h"
 #include "results/merge.h"
 #include "results/whole_file.h"
-#include "schedule.h"
 
 #include <libgen.h>
 #include <stdio.h>

@@ -1,8 +1,7 @@
 /* devices.c - see devices.h. */
 #include "devices.h"
 
-#include "schedule.h"
-
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,6 +68,21 @@ const char *device_text(arena *a, const device_set *d, int i) {
 
 const char *device_libraries(const device_set *d) {
     return d->backend->libraries ? d->backend->libraries() : NULL;
+}
+
+/* Bytes that processes can still get on this machine, or in this job of Slurm; very many where it
+ * does not say. */
+static double memory_available(void) {
+    FILE *f = fopen("/proc/meminfo", "r");
+    char line[128];
+    double kib = 0;
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "MemAvailable: %lf", &kib) == 1) break;
+    if (f) fclose(f);
+    const double free_bytes = kib > 0 ? kib * 1024 : 1e18; /* unknown: do not refuse */
+    const char *job_mib = getenv("SLURM_MEM_PER_NODE");    /* Slurm kills what takes more */
+    const double job_bytes = job_mib ? strtod(job_mib, NULL) * 0x1p20 : 0;
+    return job_bytes > 0 && job_bytes < free_bytes ? job_bytes : free_bytes;
 }
 
 double device_room(const device_set *d, int i) {

@@ -4,6 +4,7 @@
  * width, depth), at most MAX_MEASURED kinds; further kinds are given the mean rate. */
 #include "bench_model.h"
 #include "report/text.h"
+#include "rounds.h"
 #include "schedule.h"
 
 #include <math.h>
@@ -129,6 +130,21 @@ static void print_plan(const grid *g, const sweep_plan *plan, const device_set *
                too_large, room / 0x1p30, d->is_processor ? "machine" : "kind of device");
 }
 
+/* Those already stopped are left out; the others may all get to their end. */
+static status judge(halving_cell *cell, const halving *h, const grid *g, store *results, error *e) {
+    arena *a = arena_new();
+    run_state *state = ARENA_NEW(a, run_state, g->n);
+    for (int i = 0; i < g->n && results && !e->code; i++) {
+        store_run run;
+        if (!store_run_get(results, g->cell[i].config->id, &run, e)) state[i] = run.state;
+    }
+    if (!e->code) halving_judge(cell, h, results, state, g->halving->n_at, e);
+    for (int i = 0; i < g->n; i++)
+        if (cell[i].verdict == HALVING_WAITS) cell[i].verdict = HALVING_TRAIN;
+    arena_free(a);
+    return e->code;
+}
+
 status schedule_dry_run(const grid *g, const schedule_options *options, error *e) {
     arena *a = arena_new();
     store *results = NULL;
@@ -152,13 +168,9 @@ status schedule_dry_run(const grid *g, const schedule_options *options, error *e
     const halving *h = NULL;
     halving_cell *cell = ARENA_NEW(a, halving_cell, g->n);
     if (!s && g->halving && !(h = halving_new(a, g, e))) s = e->code;
-    if (!s && h) s = refuse_halving_options(g, options, e);
-    if (!s && h) { /* those already stopped are left out; the others may all get to their end */
-        s = halving_judge(cell, h, results, g->halving->n_at, NULL, e);
-        for (int i = 0; i < g->n; i++)
-            if (cell[i].verdict == HALVING_WAITS) cell[i].verdict = HALVING_TRAIN;
-        planning.halving = cell;
-    }
+    if (!s && h) s = rounds_refuse(g, options, e);
+    if (!s && h) s = judge(cell, h, g, results, e);
+    if (h) planning.halving = cell;
     if (!s) s = plan_sweep(&plan, a, g, results, &d, &planning, e);
     for (int i = 0; i < d.n && !s; i++) room = fmax(room, device_room(&d, i));
     if (!s) s = estimate_time(&seconds, a, &plan, &d, room, e);

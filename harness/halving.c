@@ -237,16 +237,9 @@ static void send_on(halving_cell *out, const view *v, const group *g, int round,
     }
 }
 
-status halving_judge(halving_cell *out, const halving *h, store *s, int round, const bool *retry,
-                     error *e) {
-    arena *a = arena_new();
-    run_state *state = ARENA_NEW(a, run_state, h->grid->n);
-    for (int i = 0; i < h->grid->n && !e->code; i++) {
-        store_run run = {.state = RUN_PENDING};
-        if (s) store_run_get(s, h->grid->cell[i].config->id, &run, e);
-        state[i] = retry && retry[i] ? RUN_PENDING : run.state;
-        out[i] = (halving_cell){.verdict = HALVING_TRAIN};
-    }
+status halving_judge(halving_cell *out, const halving *h, store *s, const run_state *state,
+                     int round, error *e) {
+    for (int i = 0; i < h->grid->n; i++) out[i] = (halving_cell){.verdict = HALVING_TRAIN};
     const view v = {h, s, state};
     for (int i = 0; i < h->n_group && !e->code; i++) {
         bool judged = true;
@@ -254,7 +247,6 @@ status halving_judge(halving_cell *out, const halving *h, store *s, int round, c
             judged = judge_group(out, &v, &h->group[i], k, e);
         send_on(out, &v, &h->group[i], round, judged, e);
     }
-    arena_free(a);
     return e->code;
 }
 

@@ -34,10 +34,10 @@ typedef struct halving halving;
 
 /* NULL with an error where a rung would stand behind the last validation. The grid has rules. */
 halving *halving_new(arena *a, const grid *g, error *e);
-/* What is to be done in round 0 ... n_at of the rules. retry[i]: cell i is trained again although
- * it failed. `s` NULL: nothing was trained yet. */
-status halving_judge(halving_cell *out /* [n] */, const halving *h, store *s, int round,
-                     const bool *retry /* [n], NULL: none */, error *e);
+/* What is to be done in round 0 ... n_at of the rules. state[i]: of cell i; pending where it is to
+ * be trained again although it failed. `s` NULL: nothing was trained yet. */
+status halving_judge(halving_cell *out /* [n] */, const halving *h, store *s,
+                     const run_state *state /* [n] */, int round, error *e);
 /* Largest share of the steps of all cells that is trained, and a sentence with the rungs. */
 double halving_most(const halving *h);
 void halving_text(char out[512], const halving *h);

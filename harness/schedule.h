@@ -29,21 +29,5 @@ typedef struct sweep_outcome {
  * the sweep from running. Progress on stderr. */
 status schedule_run(const grid *g, const schedule_options *options, sweep_outcome *out, error *e);
 
-/* Options that do not go with early_terminate. */
-status refuse_halving_options(const grid *g, const schedule_options *options, error *e);
-
 /* Cells, packs, memory and time without running anything, on stdout. */
 status schedule_dry_run(const grid *g, const schedule_options *options, error *e);
-
-/* Bytes that processes can still get on this machine, or in this job of Slurm; very many where it
- * does not say. */
-double memory_available(void);
-
-/* A file that is no database is the user's own, named by mistake: it is left alone. */
-status refuse_foreign_file(const char *db, error *e);
-
-/* Folders beside a database: "out/results.db" -> "out/journal" ... in `a`. */
-home home_of(arena *a, const char *db);
-
-/* One that is there already is fine. */
-status make_folder(const char *path, error *e);

@@ -1,12 +1,8 @@
 /* worker.h - the process that trains one pack: journal, validation, checkpoints, signals. */
 #pragma once
+#include "home.h"
 #include "job.h"
 #include "kernels/core/backend.h"
-
-/* Folders beside the database; each exists or is created. */
-typedef struct home {
-    const char *journal, *log, *checkpoint;
-} home;
 
 /* What a worker tells the scheduler now and then, through a pipe; small enough to be atomic. */
 typedef struct progress {

@@ -2,16 +2,20 @@
  * everything a database does; see experiment_file.h.
  *
  * One JSON line for the experiment, one for each cell, which brings its configuration along: a cell
- * that has not been run has no journal to bring it. About 1.5 KB a cell. */
+ * that has not been run has no journal to bring it. About 2 KB a cell. */
 #include "experiment_file.h"
 
 #include "journal_read.h"
 #include "jsontext.h"
 #include "line_seal.h"
+#include "sha256.h"
 #include "store_own.h"
 #include "whole_file.h"
 
 #include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static const char ENDING[] = ".jsonl";
@@ -36,49 +40,94 @@ static void put_field(jsontext *t, const char *key, const char *json) {
     jsontext_put(t, json);
 }
 
-static status save_one(store *s, const char *folder, const char *name, bool replace, error *e) {
-    arena *a = arena_new();
-    const char *path = arena_printf(a, "%s/%s%s", folder, file_name_safe(a, name), ENDING);
-    jsontext t = {.arena = a};
-    if (!replace && access(path, F_OK) == 0) {
-        arena_free(a);
-        return STATUS_OK;
+/* The lines of the cells, as the database has them. */
+static status put_cells(jsontext *t, store *s, const char *name, error *e) {
+    sqlite3_stmt *row =
+        sql_bind(&s->q, e,
+                 "SELECT run, label, axes, config FROM cell JOIN run ON run.id = cell.run "
+                 "WHERE experiment = ?1 ORDER BY position",
+                 "t", name);
+    while (sql_row(&s->q, row, e)) {
+        const long start = t->n;
+        jsontext_printf(t, "{\"v\":%d,\"type\":\"cell\"", JOURNAL_VERSION);
+        jsontext_key(t, "run");
+        jsontext_string(t, sql_text(row, 0));
+        jsontext_key(t, "label");
+        jsontext_string(t, sql_text(row, 1));
+        put_field(t, "axes", sql_text(row, 2));
+        put_field(t, "config", sql_text(row, 3));
+        seal_put(t, start);
     }
+    return e->code;
+}
+
+/* A hash of what those lines say; a configuration follows from its run id and is not read. */
+static status hash_cells(char out[SHA256_HEX], store *s, const char *name, error *e) {
+    sha256 *h = sha256_new();
+    sqlite3_stmt *row = sql_bind(
+        &s->q, e, "SELECT run, label, axes FROM cell WHERE experiment = ?1 ORDER BY position", "t",
+        name);
+    while (sql_row(&s->q, row, e))
+        for (int i = 0; i < 3; i++) {
+            const char *text = sql_text(row, i);
+            sha256_add(h, text, strlen(text) + 1);
+        }
+    sha256_end(h, out);
+    return e->code;
+}
+
+/* The first line: the experiment, and what tells whether the lines behind it, which take this many
+ * bytes, are its cells. */
+static status put_head(jsontext *t, store *s, const char *name, long bytes, error *e) {
+    char hash[SHA256_HEX];
+    if (hash_cells(hash, s, name, e)) return e->code;
     sqlite3_stmt *row = sql_bind(&s->q, e,
                                  "SELECT file, spec, (SELECT count(*) FROM cell WHERE experiment = "
                                  "name) FROM experiment WHERE name = ?1",
                                  "t", name);
     while (sql_row(&s->q, row, e)) {
-        const long start = t.n;
-        jsontext_printf(&t, "{\"v\":%d,\"type\":\"experiment\"", JOURNAL_VERSION);
-        jsontext_key(&t, "name");
-        jsontext_string(&t, name);
-        jsontext_key(&t, "file");
-        jsontext_string(&t, sql_text(row, 0));
-        put_field(&t, "cells", sql_text(row, 2));
-        put_field(&t, "spec", sql_text(row, 1));
-        seal_put(&t, start);
+        const long start = t->n;
+        jsontext_printf(t, "{\"v\":%d,\"type\":\"experiment\"", JOURNAL_VERSION);
+        jsontext_key(t, "name");
+        jsontext_string(t, name);
+        jsontext_key(t, "file");
+        jsontext_string(t, sql_text(row, 0));
+        put_field(t, "cells", sql_text(row, 2));
+        jsontext_printf(t, ",\"bytes\":%ld,\"sha256\":\"%s\"", bytes, hash);
+        put_field(t, "spec", sql_text(row, 1));
+        seal_put(t, start);
     }
-    row = sql_bind(&s->q, e,
-                   "SELECT run, label, axes, config FROM cell JOIN run ON run.id = cell.run "
-                   "WHERE experiment = ?1 ORDER BY position",
-                   "t", name);
-    while (sql_row(&s->q, row, e)) {
-        const long start = t.n;
-        jsontext_printf(&t, "{\"v\":%d,\"type\":\"cell\"", JOURNAL_VERSION);
-        jsontext_key(&t, "run");
-        jsontext_string(&t, sql_text(row, 0));
-        jsontext_key(&t, "label");
-        jsontext_string(&t, sql_text(row, 1));
-        put_field(&t, "axes", sql_text(row, 2));
-        put_field(&t, "config", sql_text(row, 3));
-        seal_put(&t, start);
-    }
-    long n = 0;
-    error unread = {0};
-    const char *before = e->code ? NULL : file_bytes(a, path, -1, &n, &unread);
-    if (!e->code && !(before && n == t.n && memcmp(before, t.data, (size_t)n) == 0))
+    return e->code;
+}
+
+/* Does the file say what the database does? Its first line is read and its length, so that 10,000
+ * cells cost a query and not 20 MB of text. */
+static bool is_current(store *s, const char *path, const char *name, error *e) {
+    arena *a = arena_new();
+    jsontext head = {.arena = a};
+    char *line = NULL;
+    size_t cap = 0;
+    FILE *f = fopen(path, "re");
+    const long n = f ? getline(&line, &cap, f) : -1,
+               end = n > 0 && fseek(f, 0, SEEK_END) == 0 ? ftell(f) : -1;
+    const bool current = end >= n && n > 0 && !put_head(&head, s, name, end - n, e) &&
+                         head.n == n && memcmp(head.data, line, (size_t)n) == 0;
+    if (f) fclose(f);
+    free(line);
+    arena_free(a);
+    return current;
+}
+
+static status save_one(store *s, const char *folder, const char *name, bool replace, error *e) {
+    arena *a = arena_new();
+    const char *path = arena_printf(a, "%s/%s%s", folder, file_name_safe(a, name), ENDING);
+    jsontext cells = {.arena = a}, t = {.arena = a};
+    const bool stays = replace ? is_current(s, path, name, e) : access(path, F_OK) == 0;
+    if (!stays && !e->code && !put_cells(&cells, s, name, e) &&
+        !put_head(&t, s, name, cells.n, e)) {
+        if (cells.n) jsontext_put(&t, cells.data);
         file_replace(path, t.data, t.n, e);
+    }
     arena_free(a);
     return e->code;
 }

@@ -85,13 +85,18 @@ static void put_changes(jsontext *t) {
     put_text(t, "diff", any ? (const char *)version_diff : NULL);
 }
 
+/* Of the program that runs; read once, as it is the same all the time. NULL without /proc. */
+static const char *binary_hash(void) {
+    static char hash[SHA256_HEX];
+    error unread = {0};
+    if (!*hash && sha256_file(hash, "/proc/self/exe", &unread)) *hash = '\0';
+    return *hash ? hash : NULL;
+}
+
 char *provenance_json(arena *a, const char *backend, const char *instruction_set,
                       const char *device, const char *libraries) {
     struct utsname machine = {0};
     uname(&machine);
-    char binary[SHA256_HEX];
-    error unread = {0}; /* without /proc the binary stays unnamed */
-    bool hashed = sha256_file(binary, "/proc/self/exe", &unread) == STATUS_OK;
 
     jsontext t = {.arena = a};
     jsontext_put(&t, "{");
@@ -100,7 +105,7 @@ char *provenance_json(arena *a, const char *backend, const char *instruction_set
     jsontext_key(&t, "dirty");
     jsontext_put(&t, VERSION_DIRTY ? "true" : "false");
     put_changes(&t);
-    put_text(&t, "binary_sha256", hashed ? binary : NULL);
+    put_text(&t, "binary_sha256", binary_hash());
     put_text(&t, "compiler", VERSION_COMPILER);
     put_text(&t, "flags", VERSION_FLAGS);
     put_text(&t, "sqlite", sqlite3_libversion());

@@ -3,6 +3,7 @@
 #include "store_own.h"
 
 #include "clock.h"
+#include "experiment_file.h"
 #include "schema_sql.h"
 #include "store_place.h"
 
@@ -283,9 +284,9 @@ static bool is_known(store *s, const char *name, const char *file, const char *s
 }
 
 status store_experiment(store *s, const char *name, const char *file, const char *spec_json,
-                        const store_cell *cells, int n, bool *changed, error *e) {
+                        const store_cell *cells, int n, const char *journal_folder, error *e) {
     const bool known = is_known(s, name, file, spec_json, cells, n, e);
-    if (changed) *changed = !known;
+    if (known && journal_folder) return store_experiments_save(s, journal_folder, name, true, e);
     if (known || e->code) return e->code;
     sql_do(&s->q, e, "BEGIN IMMEDIATE", "");
     if (!e->code)
@@ -303,6 +304,8 @@ status store_experiment(store *s, const char *name, const char *file, const char
                    " json_remove(?5, '$.seed', '$.\"train.seed\"'))",
                    "tittt", name, (long)i, c->run_id, c->label, c->axes_json);
     }
+    /* Now: a file that is older than the database would be believed by a rebuild. */
+    if (!e->code && journal_folder) store_experiments_save(s, journal_folder, name, true, e);
     return store_commit(s, e);
 }
 

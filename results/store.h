@@ -33,15 +33,16 @@ void store_detach(store *s);
 
 /* One experiment = one grid file. spec_json: everything a report needs (text of the grid file,
  * axes, select, published, report settings); see results/README.md. Replaces the cells of an
- * earlier version of the same experiment, never the runs. *changed (may be NULL): it was not there
- * as it is. */
+ * earlier version of the same experiment, never the runs. journal_folder (may be NULL): its file
+ * there (experiment_file.h) is written before the database changes, and again where it says
+ * something else than the database. */
 typedef struct store_cell {
     const char *run_id, *config_json; /* flat object: {"model.d_model":64,...} */
     const char *label;     /* the axis values of this cell: "mixer=cat lr=0.001 seed=0" */
     const char *axes_json; /* flat object of the axis keys of this cell and their values */
 } store_cell;
 status store_experiment(store *s, const char *name, const char *file, const char *spec_json,
-                        const store_cell *cells, int n, bool *changed, error *e);
+                        const store_cell *cells, int n, const char *journal_folder, error *e);
 
 /* Imports every new complete line of a journal in one transaction; idempotent. Finished runs appear
  * with state, final values and metrics. No journal yet: nothing to do. Another journal under the

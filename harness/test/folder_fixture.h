@@ -138,3 +138,14 @@ static inline outcome mixgrid_wait(const folder *f, pid_t pid) {
 static inline outcome mixgrid(const folder *f, const char *line) {
     return mixgrid_wait(f, mixgrid_start(f, line));
 }
+
+/* Process ids of the workers of a scheduler, as /proc names them; how many. */
+static inline int workers_of(pid_t *out, int most, pid_t scheduler) {
+    char path[80];
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", scheduler, scheduler);
+    FILE *file = fopen(path, "r");
+    int n = 0;
+    while (file && n < most && fscanf(file, "%d", &out[n]) == 1) n++;
+    if (file) fclose(file);
+    return n;
+}

@@ -1,10 +1,9 @@
 /* halving_test.c - early_terminate: the same survivors whoever trains them and whatever interrupts
  * it, with the bits of a sweep without it; what is refused; what a report counts. */
-#include "train_fixture.h"
+#include "ask_fixture.h"
 
 #include <setjmp.h>
 #include <stdint.h>
-#include <time.h>
 
 #include <cmocka.h>
 
@@ -35,30 +34,10 @@ static outcome sweep(const folder *f, const char *name, const char *options) {
                                    name, options));
 }
 
-static void ended(const outcome *o, int code) {
-    if (o->code != code) fail_msg("exit code %d, not %d:\n%s%s", o->code, code, o->out, o->err);
-}
-
-static void says(const char *text, const char *part) {
-    if (!strstr(text, part)) fail_msg("nothing of \"%s\" in:\n%s", part, text);
-}
-
 /* All verdicts, and where each run ended, as one text. */
 static const char *verdicts(const folder *f) {
-    error e = {0};
-    store *s = store_open_readonly(folder_at(f, "results.db"), &e);
-    if (!s) fail_msg("%s", e.text);
-    sqlite3_stmt *row;
-    sqlite3_prepare_v2(store_handle(s),
-                       "SELECT group_concat(id || state || message, char(10)) FROM "
-                       "(SELECT * FROM run WHERE state = 'cancelled' ORDER BY id)",
-                       -1, &row, NULL);
-    assert_int_equal(sqlite3_step(row), SQLITE_ROW);
-    const char *text = (const char *)sqlite3_column_text(row, 0);
-    text = arena_text(f->arena, text ? text : "");
-    sqlite3_finalize(row);
-    store_close(s);
-    return text;
+    return ask_text(f, "SELECT group_concat(id || state || message, char(10)) FROM "
+                       "(SELECT * FROM run WHERE state = 'cancelled' ORDER BY id)");
 }
 
 /* The undisturbed sweep; every other one must equal it. */
@@ -108,8 +87,8 @@ static void halves_are_stopped_at_each_rung(void **state) {
         0);
     assert_string_equal(results_hash(f), database_hash(f)); /* from the journals alone */
     const outcome again = sweep(f, "halving", "");
-    ended(&again, STATUS_OK);
-    says(again.out, "12 cells: 4 done (4 before), 8 stopped by early_terminate;");
+    assert_ended(&again, STATUS_OK);
+    assert_says(again.out, "12 cells: 4 done (4 before), 8 stopped by early_terminate;");
     assert_string_equal(again.err, "");
 }
 
@@ -120,7 +99,7 @@ static void survivors_are_the_same_however_it_is_spread(void **state) {
     for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
         folder f = two_grids();
         const outcome o = sweep(&f, "halving", options[i]);
-        ended(&o, STATUS_OK);
+        assert_ended(&o, STATUS_OK);
         assert_string_equal(verdicts(&f), verdicts(&reference));
         assert_string_equal(database_hash(&f), database_hash(&reference));
         folder_remove(&f);
@@ -138,8 +117,7 @@ static void survivors_are_the_same_after_interruptions(void **state) {
             const pid_t pid = mixgrid_start(&f, "run {}/halving.yaml --db {}/results.db "
                                                 "--no-report --workers 2 --pack 2 "
                                                 "train.checkpoint_s=0");
-            const struct timespec pause = {.tv_nsec = (120 + 40 * i % 300) * 1000000L};
-            nanosleep(&pause, NULL);
+            wait_ms(120 + 40 * i % 300);
             kill(pid, signals[k]);
             const outcome o = mixgrid_wait(&f, pid);
             code = o.signal ? STATUS_INTERRUPTED : o.code;
@@ -147,7 +125,7 @@ static void survivors_are_the_same_after_interruptions(void **state) {
             if (code && code != STATUS_INTERRUPTED) fail_msg("%d: %s", code, o.err);
         }
         const outcome o = sweep(&f, "halving", "");
-        ended(&o, STATUS_OK);
+        assert_ended(&o, STATUS_OK);
         assert_true(stopped > 0);
         assert_string_equal(verdicts(&f), verdicts(&reference));
         assert_string_equal(database_hash(&f), database_hash(&reference));
@@ -170,9 +148,9 @@ static void survivors_have_the_bits_of_a_sweep_without(void **state) {
     (void)state;
     folder f = two_grids(), whole = two_grids();
     outcome o = sweep(&f, "halving", "--workers 2");
-    ended(&o, STATUS_OK);
+    assert_ended(&o, STATUS_OK);
     o = sweep(&whole, "plain", "--workers 2");
-    ended(&o, STATUS_OK);
+    assert_ended(&o, STATUS_OK);
     sqlite3 *db;
     sqlite3_stmt *row;
     assert_int_equal(sqlite3_open(folder_at(&f, "results.db"), &db), SQLITE_OK);
@@ -186,8 +164,8 @@ static void survivors_have_the_bits_of_a_sweep_without(void **state) {
     sqlite3_finalize(row);
     sqlite3_close(db);
     o = sweep(&f, "plain", "--retry failed");
-    ended(&o, STATUS_OK);
-    says(o.out, "12 cells: 12 done (4 before);");
+    assert_ended(&o, STATUS_OK);
+    assert_says(o.out, "12 cells: 12 done (4 before);");
     assert_string_equal(database_hash(&f), database_hash(&whole));
     assert_true(
         ask_database(
@@ -204,10 +182,10 @@ static void runs_that_are_done_are_judged_as_they_were(void **state) {
     (void)state;
     folder f = two_grids();
     outcome o = sweep(&f, "plain", "train.lr=1e-4");
-    ended(&o, STATUS_OK);
+    assert_ended(&o, STATUS_OK);
     o = sweep(&f, "halving", "--workers 2");
-    ended(&o, STATUS_OK);
-    says(o.out, "12 cells: 8 done (4 before), 4 stopped by early_terminate;");
+    assert_ended(&o, STATUS_OK);
+    assert_says(o.out, "12 cells: 8 done (4 before), 4 stopped by early_terminate;");
     assert_true(ask_database(&f,
                              "SELECT count(*) FROM run WHERE state = 'cancelled' AND message LIKE "
                              "'%step 20: place 2 of 2%'") == 4);
@@ -215,10 +193,10 @@ static void runs_that_are_done_are_judged_as_they_were(void **state) {
     /* at the end the lower rate is ahead of where the higher one stood at the first rung */
     f = two_grids();
     o = sweep(&f, "plain", "train.lr=1e-3");
-    ended(&o, STATUS_OK);
+    assert_ended(&o, STATUS_OK);
     o = sweep(&f, "halving", "train.lr=1e-3,1.2e-3");
-    ended(&o, STATUS_OK);
-    says(o.out, "8 cells: 8 done (4 before);");
+    assert_ended(&o, STATUS_OK);
+    assert_says(o.out, "8 cells: 8 done (4 before);");
     folder_remove(&f);
 }
 
@@ -227,7 +205,7 @@ static void diverged_runs_come_last(void **state) {
     folder f = two_grids();
     const outcome o =
         sweep(&f, "halving", "train.lr=1e-4,1000,1e-3 train.clip=0 --pack 6 --workers 1");
-    ended(&o, STATUS_OK);
+    assert_ended(&o, STATUS_OK);
     assert_true(ask_database(&f, "SELECT count(*) FROM run WHERE state = 'diverged'") == 4);
     assert_true(ask_database(&f,
                              "SELECT count(*) FROM run WHERE state = 'cancelled' AND message LIKE "
@@ -241,11 +219,11 @@ static void groups_wait_for_cells_that_are_left_out(void **state) {
     folder f = two_grids();
     outcome o = mixgrid(&f, "run {}/halving.yaml --db {}/results.db --no-report --only 'mixer=cat, "
                             "lr>1e-4'");
-    ended(&o, STATUS_OK);
-    says(o.out, "4 cells: 0 done, 4 paused;");
-    says(o.out, "paused runs wait for others of their group");
+    assert_ended(&o, STATUS_OK);
+    assert_says(o.out, "4 cells: 0 done, 4 paused;");
+    assert_says(o.out, "paused runs wait for others of their group");
     o = sweep(&f, "halving", "");
-    ended(&o, STATUS_OK);
+    assert_ended(&o, STATUS_OK);
     assert_string_equal(database_hash(&f), database_hash(&reference));
     folder_remove(&f);
 }
@@ -254,17 +232,18 @@ static void report_counts_what_was_stopped(void **state) {
     (void)state;
     const outcome o =
         mixgrid(&reference, "report halving --db {}/results.db --out {}/report --no-figures");
-    ended(&o, STATUS_OK);
+    assert_ended(&o, STATUS_OK);
     const char *text = folder_read(&reference, "report/report.md");
-    says(text, "8 runs were stopped early by early\\_terminate and count neither as results nor as "
-               "failures.");
-    says(text, "8 cancelled");
+    assert_says(
+        text, "8 runs were stopped early by early\\_terminate and count neither as results nor as "
+              "failures.");
+    assert_says(text, "8 cancelled");
     assert_null(strstr(text, "not complete"));
     assert_null(strstr(text, "not finished"));
     assert_null(strstr(text, "left out."));
     const outcome table = mixgrid(&reference, "report halving --db {}/results.db --print main "
                                               "--format csv");
-    ended(&table, STATUS_OK);
+    assert_ended(&table, STATUS_OK);
     assert_null(strstr(table.out, "failed"));
 }
 
@@ -272,11 +251,12 @@ static void dry_run_says_how_much_is_trained_at_most(void **state) {
     (void)state;
     folder f = two_grids();
     outcome o = sweep(&f, "halving", "--dry-run");
-    ended(&o, STATUS_OK);
-    says(o.out, "early_terminate: 2 groups, pauses at step 12, 20 of 40, keeps 0.5 of the settings "
+    assert_ended(&o, STATUS_OK);
+    assert_says(o.out,
+                "early_terminate: 2 groups, pauses at step 12, 20 of 40, keeps 0.5 of the settings "
                 "by val/loss (min): at most 60 % of all steps are trained");
     o = sweep(&reference, "halving", "--dry-run");
-    says(o.out, "8 stopped before;");
+    assert_says(o.out, "8 stopped before;");
     folder_remove(&f);
 }
 
@@ -313,7 +293,7 @@ static void wrong_rules_are_refused_with_a_remedy(void **state) {
                                   own ? "" : select, c[i].rules));
         const outcome o = sweep(&f, "bad", c[i].options);
         if (o.code != STATUS_USAGE) fail_msg("%s: exit code %d\n%s", c[i].rules, o.code, o.err);
-        says(o.err, c[i].part);
+        assert_says(o.err, c[i].part);
         folder_remove(&f);
     }
     folder f = folder_new();
@@ -322,8 +302,8 @@ static void wrong_rules_are_refused_with_a_remedy(void **state) {
                  "early_terminate: {type: hyperband, min_iter: 3}\n"
                  "parameters: {task.name: {value: mqar}}\n");
     const outcome o = sweep(&f, "sweep", "");
-    ended(&o, STATUS_USAGE);
-    says(o.err, "early_terminate: {by: val/loss, mode: min, keep: 1/3, at: [0.25, 0.5]}");
+    assert_ended(&o, STATUS_USAGE);
+    assert_says(o.err, "early_terminate: {by: val/loss, mode: min, keep: 1/3, at: [0.25, 0.5]}");
     folder_remove(&f);
 }
 

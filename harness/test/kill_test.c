@@ -4,6 +4,7 @@
  * and one made from the journals alone, must equal those of an undisturbed sweep, no run may have
  * been finished twice and none be missing. MIXGRID_KILLS=N: how many in all (default KILLS), over
  * as many sweeps as that takes. With MIXGRID_FAULT_TABLE=FILE a row is appended to that file. */
+#include "ask_fixture.h"
 #include "fault_fixture.h"
 
 #include <setjmp.h>
@@ -37,17 +38,6 @@ static uint32_t below(uint32_t n) {
     return (seed >> 8) % n;
 }
 
-/* Process ids of the workers, found in /proc. */
-static int workers_of(pid_t *out, int most, pid_t scheduler) {
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%d/task/%d/children", scheduler, scheduler);
-    FILE *file = fopen(path, "r");
-    int n = 0;
-    while (file && n < most && fscanf(file, "%d", &out[n]) == 1) n++;
-    if (file) fclose(file);
-    return n;
-}
-
 static const char *undisturbed(void) {
     static char hash[65];
     if (*hash) return hash;
@@ -67,8 +57,7 @@ static long sweep_with_kills(const folder *f, long most) {
         const pid_t scheduler = mixgrid_start(f, SWEEP);
         int how;
         for (;;) {
-            const struct timespec pause = {.tv_nsec = 1000000L * (1 + below(MOST_WAIT_MS))};
-            nanosleep(&pause, NULL);
+            wait_ms(1 + below(MOST_WAIT_MS));
             const pid_t ended = waitpid(scheduler, &how, WNOHANG);
             if (ended == scheduler) break;
             pid_t victim[8] = {scheduler};
@@ -97,15 +86,10 @@ static void killed_sweep_ends_with_the_same_results(void **state) {
         folder_write(&f, "grid.yaml", grid_text);
         kills += sweep_with_kills(&f, most - kills);
         sweeps++;
-        error e = {0};
-        char hash[65];
-        store *s = store_open_readonly(folder_at(&f, "results.db"), &e);
-        if (!s || store_content_hash(s, hash, &e)) fail_msg("%s", e.text);
-        assert_string_equal(hash, expected);
-        assert_true(ask_store(s, "SELECT count(*) FROM run WHERE state = 'done'") == CELLS);
-        assert_true(ask_store(s, "SELECT count(*) FROM attempt WHERE state = 'done'") == CELLS);
-        attempts += (long)ask_store(s, "SELECT count(*) FROM attempt");
-        store_close(s);
+        assert_string_equal(database_hash(&f), expected);
+        assert_true(ask_database(&f, "SELECT count(*) FROM run WHERE state = 'done'") == CELLS);
+        assert_true(ask_database(&f, "SELECT count(*) FROM attempt WHERE state = 'done'") == CELLS);
+        attempts += (long)ask_database(&f, "SELECT count(*) FROM attempt");
         assert_string_equal(results_hash(&f), expected);
         folder_remove(&f);
     }

@@ -187,17 +187,13 @@ static void test_a_share_signalled_again_and_again_checkpoints(void **unused) {
     folder f = folder_new();
     folder_write(&f, "grid.yaml", slow_text);
     const pid_t pid = mixgrid_start(&f, "run {}/grid.yaml --db {}/results.db --share 1/1");
-    char children[80];
-    snprintf(children, sizeof children, "/proc/%d/task/%d/children", pid, pid);
     for (int i = 0; i < 600 && !strstr(read_first_in(&f, "journal"), "\"attempt\""); i++)
         usleep(20000);
     usleep(200000);
-    long worker = 0;
-    FILE *file = fopen(children, "r");
-    assert_true(file && fscanf(file, "%ld", &worker) == 1 && worker > 0);
-    fclose(file);
+    pid_t worker;
+    assert_int_equal(workers_of(&worker, 1, pid), 1);
     for (int i = 0; i < 5; i++) {
-        kill((pid_t)worker, SIGTERM);
+        kill(worker, SIGTERM);
         kill(pid, i % 2 ? SIGUSR2 : SIGTERM);
         usleep(2000);
     }

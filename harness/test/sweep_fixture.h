@@ -1,6 +1,7 @@
 /* sweep_fixture.h - two sweeps of 8 cells, one short and one to be caught in the middle, run by the
  * built binary; what they must leave, and what is asked of them. */
 #pragma once
+#include "ask_fixture.h"
 #include "fault_fixture.h"
 
 /* 8 cells that differ in what a pack may and may not hold. */
@@ -35,14 +36,6 @@ static inline outcome sweep_in(const folder *f, const char *options) {
     return mixgrid(f, arena_printf(f->arena, RUN "%s", options));
 }
 
-static inline void assert_ended(const outcome *o, int code) {
-    if (o->code != code) fail_msg("exit code %d, signal %d:\n%s", o->code, o->signal, o->err);
-}
-
-static inline void assert_says(const char *text, const char *part) {
-    if (!strstr(text, part)) fail_msg("nothing of \"%s\" in:\n%s", part, text);
-}
-
 /* The hash every undisturbed sweep must have; the first call runs it. */
 static inline const char *expected_hash(void) {
     static char hash[65];
@@ -57,11 +50,6 @@ static inline const char *expected_hash(void) {
                                  "slice = '' AND name = 'loss'") == 8);
     folder_remove(&f);
     return hash;
-}
-
-static inline void wait_ms(long ms) {
-    const struct timespec pause = {ms / 1000, ms % 1000 * 1000000};
-    nanosleep(&pause, NULL);
 }
 
 /* Waits until a worker of the sweep has written this many parameter hashes into its journals. */
@@ -80,15 +68,10 @@ static inline void wait_for_hashes(const folder *f, long most_ms, int n) {
     fail_msg("no progress in %ld ms", most_ms);
 }
 
-/* A worker of this scheduler: the first child that /proc names; 0: none. */
-static inline pid_t worker_of(const folder *f, pid_t scheduler) {
-    const char *path = arena_printf(f->arena, "/proc/%d/task/%d/children", scheduler, scheduler);
-    FILE *file = fopen(path, "r");
-    long pid = 0;
-    if (!file) return 0;
-    if (fscanf(file, "%ld", &pid) != 1) pid = 0;
-    fclose(file);
-    return (pid_t)pid;
+/* A worker of this scheduler; 0: none. */
+static inline pid_t worker_of(pid_t scheduler) {
+    pid_t first;
+    return workers_of(&first, 1, scheduler) ? first : 0;
 }
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)

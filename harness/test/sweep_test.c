@@ -1,5 +1,6 @@
 /* sweep_test.c - whole sweeps by the built binary: the same results whatever happens on the way,
  * and a clear end when they cannot go on. */
+#include "results/claim.h"
 #include "sweep_fixture.h"
 
 #include <setjmp.h>
@@ -37,6 +38,40 @@ static void rerun_does_nothing_and_new_cells_only_are_run(void **state) {
     assert_string_equal(o.err, "");
     assert_true(ask_database(&f, "SELECT max(attempts) FROM run") == 1);
     assert_string_equal(database_hash(&f), expected_hash());
+    folder_remove(&f);
+}
+
+static ino_t file_number(const folder *f, const char *name) {
+    struct stat info;
+    assert_int_equal(stat(folder_at(f, name), &info), 0);
+    return info.st_ino;
+}
+
+/* As a scheduler that was killed between the two left it, or somebody else. */
+static void file_of_an_experiment_is_made_to_agree_with_the_database(void **state) {
+    (void)state;
+    static const char name[] = "journal/experiments/results.db/small.jsonl";
+    folder f = small_sweep();
+    outcome o = sweep_in(&f, "train.lr=1e-3");
+    assert_ended(&o, STATUS_OK);
+    const char *older = folder_read(&f, name);
+    o = sweep_in(&f, "");
+    assert_ended(&o, STATUS_OK);
+    const char *whole = folder_read(&f, name);
+    assert_true(strlen(older) > 0 && strlen(whole) > strlen(older));
+    const char *const wrong[] = {older,
+                                 arena_printf(f.arena, "%.*s", (int)strlen(whole) / 2, whole), ""};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        folder_write(&f, name, wrong[i]);
+        o = sweep_in(&f, "");
+        assert_ended(&o, STATUS_OK);
+        assert_says(o.out, "8 done (8 before)");
+        assert_string_equal(folder_read(&f, name), whole);
+    }
+    const ino_t number = file_number(&f, name);
+    o = sweep_in(&f, "");
+    assert_ended(&o, STATUS_OK);
+    assert_true(file_number(&f, name) == number); /* what is right is not written again */
     folder_remove(&f);
 }
 
@@ -98,7 +133,7 @@ static void killed_worker_is_tried_again_and_recorded(void **state) {
     (void)state;
     folder f = folder_new();
     const pid_t pid = start_long(&f, "--workers 1 --pack 2");
-    const pid_t worker = worker_of(&f, pid);
+    const pid_t worker = worker_of(pid);
     assert_true(worker > 0);
     kill(worker, SIGKILL);
     const outcome o = mixgrid_wait(&f, pid);
@@ -116,12 +151,12 @@ static void twice_killed_worker_stands_as_failed_until_retried(void **state) {
     (void)state;
     folder f = folder_new();
     pid_t pid = start_long(&f, "--workers 1 --only 'mixer=cat lr=0.001 seed=0'");
-    const pid_t first = worker_of(&f, pid);
+    const pid_t first = worker_of(pid);
     kill(first, SIGKILL);
     pid_t second = 0;
     for (int i = 0; i < 2000 && (!second || second == first); i++) {
         wait_ms(5);
-        second = worker_of(&f, pid);
+        second = worker_of(pid);
     }
     assert_true(second > 0 && second != first);
     kill(second, SIGKILL);
@@ -144,7 +179,7 @@ static void one_attempt_is_one_attempt(void **state) {
     folder f = folder_new();
     const pid_t pid =
         start_long(&f, "--workers 1 --max-attempts 1 --only 'mixer=cat,lr=0.001,seed=0'");
-    kill(worker_of(&f, pid), SIGKILL);
+    kill(worker_of(pid), SIGKILL);
     const outcome o = mixgrid_wait(&f, pid);
     assert_ended(&o, STATUS_RUNS_FAILED);
     assert_true(!strstr(o.err, "trying again"));
@@ -154,17 +189,11 @@ static void one_attempt_is_one_attempt(void **state) {
 
 /* As if another commit had made half of the results. */
 static void pretend_other_code(const folder *f) {
-    sqlite3 *db;
-    assert_int_equal(sqlite3_open(folder_at(f, "results.db"), &db), SQLITE_OK);
-    assert_int_equal(
-        sqlite3_exec(db,
-                     "INSERT INTO environment SELECT 'other', json_set(json, '$.commit', 'c0ffee',"
-                     " '$.binary_sha256', 'other') FROM environment LIMIT 1;"
-                     "UPDATE attempt SET environment = 'other' WHERE run IN"
-                     " (SELECT id FROM run WHERE mixer = 'cat')",
-                     NULL, NULL, NULL),
-        SQLITE_OK);
-    sqlite3_close(db);
+    change_database(f,
+                    "INSERT INTO environment SELECT 'other', json_set(json, '$.commit', 'c0ffee',"
+                    " '$.binary_sha256', 'other') FROM environment LIMIT 1;"
+                    "UPDATE attempt SET environment = 'other' WHERE run IN"
+                    " (SELECT id FROM run WHERE mixer = 'cat')");
 }
 
 static void results_of_other_code_are_named_and_made_again_on_demand(void **state) {
@@ -195,11 +224,37 @@ static void results_of_other_code_are_named_and_made_again_on_demand(void **stat
     folder_remove(&f);
 }
 
+/* The others of its pack are trained meanwhile, and it is not taken for done. */
+static void stale_run_that_another_process_holds_is_made_again_later(void **state) {
+    (void)state;
+    folder f = small_sweep();
+    outcome o = sweep_in(&f, "");
+    assert_ended(&o, STATUS_OK);
+    pretend_other_code(&f);
+    error e = {0};
+    const char *held = ask_text(&f, "SELECT min(id) FROM run WHERE mixer = 'cat'");
+    const int claims = claims_open(folder_at(&f, "journal"), &e);
+    assert_true(claim_take(claims, held));
+    const pid_t pid = mixgrid_start(&f, RUN "--stale rerun --workers 1 --pack 4");
+    long waited = 0;
+    while (ask_database(&f, "SELECT count(*) FROM attempt WHERE number = 2 AND state = 'done'") < 3)
+        if (wait_ms(20), ++waited > 1000) fail_msg("the others were not trained");
+    claim_release(claims, held);
+    claims_close(claims);
+    o = mixgrid_wait(&f, pid);
+    assert_ended(&o, STATUS_OK);
+    assert_says(o.out, "8 done (4 before)");
+    assert_true(ask_database(&f, "SELECT count(*) FROM attempt WHERE number = 2 AND "
+                                 "state = 'done'") == 4);
+    assert_string_equal(database_hash(&f), expected_hash());
+    folder_remove(&f);
+}
+
 static void worker_stopped_from_outside_goes_on(void **state) {
     (void)state;
     folder f = folder_new();
     const pid_t pid = start_long(&f, "--workers 1");
-    kill(worker_of(&f, pid), SIGTERM);
+    kill(worker_of(pid), SIGTERM);
     const outcome o = mixgrid_wait(&f, pid);
     assert_ended(&o, STATUS_OK);
     assert_string_equal(database_hash(&f), expected_long());
@@ -211,7 +266,7 @@ static void killed_scheduler_takes_its_workers_with_it(void **state) {
     (void)state;
     folder f = folder_new();
     const pid_t pid = start_long(&f, "--workers 1");
-    const pid_t worker = worker_of(&f, pid);
+    const pid_t worker = worker_of(pid);
     prctl(PR_SET_CHILD_SUBREAPER, 1); /* the orphan becomes ours */
     kill(pid, SIGKILL);
     const outcome o = mixgrid_wait(&f, pid);
@@ -275,6 +330,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(same_sweep_same_hash_however_it_is_spread),
         cmocka_unit_test(rerun_does_nothing_and_new_cells_only_are_run),
+        cmocka_unit_test(file_of_an_experiment_is_made_to_agree_with_the_database),
         cmocka_unit_test(deleted_database_is_filled_from_the_journals),
         cmocka_unit_test(interrupted_sweep_goes_on_where_it_was),
         cmocka_unit_test(second_interrupt_stops_at_once_and_loses_no_result),
@@ -282,6 +338,7 @@ int main(void) {
         cmocka_unit_test(twice_killed_worker_stands_as_failed_until_retried),
         cmocka_unit_test(one_attempt_is_one_attempt),
         cmocka_unit_test(results_of_other_code_are_named_and_made_again_on_demand),
+        cmocka_unit_test(stale_run_that_another_process_holds_is_made_again_later),
         cmocka_unit_test(worker_stopped_from_outside_goes_on),
         cmocka_unit_test(killed_scheduler_takes_its_workers_with_it),
         cmocka_unit_test(cell_too_large_for_memory_fails_alone),

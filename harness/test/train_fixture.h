@@ -147,25 +147,6 @@ static inline const char *results_hash(const folder *f) {
     return text;
 }
 
-/* Hash of the database the scheduler wrote, not of one made from the journals. */
-static inline const char *database_hash(const folder *f) {
-    error e = {0};
-    char *text = arena_alloc(f->arena, 65);
-    store *s = store_open_readonly(folder_at(f, "results.db"), &e);
-    if (!s || store_content_hash(s, text, &e)) fail_msg("%s", e.text);
-    store_close(s);
-    return text;
-}
-
-static inline double ask_database(const folder *f, const char *sql) {
-    error e = {0};
-    store *s = store_open_readonly(folder_at(f, "results.db"), &e);
-    if (!s) fail_msg("%s", e.text);
-    const double found = ask_store(s, sql);
-    store_close(s);
-    return found;
-}
-
 /* Trains to the end in a new folder, asserting the status; the hash of all results. */
 static inline const char *hash_of(arena *a, const char *shared, const char *const *own, int n,
                                   const char *device) {

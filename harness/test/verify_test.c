@@ -1,11 +1,10 @@
 /* verify_test.c - mixgrid verify: a run that holds, records that were changed, runs that ended
  * early, and that nothing is left behind. */
-#include "train_fixture.h"
+#include "ask_fixture.h"
 
 #include <dirent.h>
 #include <setjmp.h>
 #include <stdint.h>
-#include <time.h>
 
 #include <cmocka.h>
 
@@ -29,28 +28,11 @@ static folder trained(const char *options) {
     return f;
 }
 
-static void change(const folder *f, const char *statement) {
-    sqlite3 *db;
-    assert_int_equal(sqlite3_open(folder_at(f, "results.db"), &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, statement, NULL, NULL, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_changes(db), 1);
-    sqlite3_close(db);
-}
-
 /* The run with the lower learning rate, by the beginning of its id. */
 static const char *run_of(const folder *f) {
-    error e = {0};
-    store *s = store_open_readonly(folder_at(f, "results.db"), &e);
-    if (!s) fail_msg("%s", e.text);
-    sqlite3_stmt *row;
-    sqlite3_prepare_v2(store_handle(s),
-                       "SELECT run FROM run_param WHERE key = 'train.lr' ORDER BY number", -1, &row,
-                       NULL);
-    assert_int_equal(sqlite3_step(row), SQLITE_ROW);
-    const char *id = arena_printf(f->arena, "%.16s", (const char *)sqlite3_column_text(row, 0));
-    sqlite3_finalize(row);
-    store_close(s);
-    return id;
+    return arena_printf(
+        f->arena, "%.16s",
+        ask_text(f, "SELECT run FROM run_param WHERE key = 'train.lr' ORDER BY number"));
 }
 
 static int repetitions_left(const folder *f) {
@@ -108,8 +90,8 @@ static void changed_record_is_refused_at_its_step(void **state) {
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
         folder f = trained("--workers 1");
         const char *column = strstr(c[i].set, "UPDATE run ") ? "id" : "run";
-        change(&f, arena_printf(f.arena, "%s substr(%s, 1, 16) = '%s'%s", c[i].set, column,
-                                run_of(&f), strstr(c[i].set, "(SELECT") ? ")" : ""));
+        change_database(&f, arena_printf(f.arena, "%s substr(%s, 1, 16) = '%s'%s", c[i].set, column,
+                                         run_of(&f), strstr(c[i].set, "(SELECT") ? ")" : ""));
         ANSWERS(&f, "", STATUS_RUNS_FAILED, c[i].part[0], c[i].part[1]);
         folder_remove(&f);
     }
@@ -133,21 +115,22 @@ static void what_cannot_be_repeated_is_said(void **state) {
     (void)state;
     folder f = trained("--workers 1");
     ANSWERS(&f, "--device none", STATUS_USAGE, "no device is called none");
-    change(&f, arena_printf(f.arena,
-                            "UPDATE run SET config = '{\"model.colour\":1}' WHERE "
-                            "substr(id, 1, 16) = '%s'",
-                            run_of(&f)));
+    change_database(&f, arena_printf(f.arena,
+                                     "UPDATE run SET config = '{\"model.colour\":1}' WHERE "
+                                     "substr(id, 1, 16) = '%s'",
+                                     run_of(&f)));
     ANSWERS(&f, "", STATUS_USAGE, "was made with other settings than this build of mixgrid has",
             "use a build of its commit, ");
-    change(&f, arena_printf(f.arena,
-                            "UPDATE run SET config = '{\"task.name\":\"mqar\",\"task.vocab\":128}' "
-                            "WHERE substr(id, 1, 16) = '%s'",
-                            run_of(&f)));
+    change_database(
+        &f, arena_printf(f.arena,
+                         "UPDATE run SET config = '{\"task.name\":\"mqar\",\"task.vocab\":128}' "
+                         "WHERE substr(id, 1, 16) = '%s'",
+                         run_of(&f)));
     ANSWERS(&f, "", STATUS_USAGE, "one was added since, or means something else now");
-    change(&f, arena_printf(f.arena,
-                            "UPDATE run SET state = 'failed' WHERE substr(id, 1, 16) = "
-                            "'%s'",
-                            run_of(&f)));
+    change_database(&f, arena_printf(f.arena,
+                                     "UPDATE run SET state = 'failed' WHERE substr(id, 1, 16) = "
+                                     "'%s'",
+                                     run_of(&f)));
     ANSWERS(&f, "", STATUS_USAGE, "is failed, so there is no result to verify");
     folder_remove(&f);
 }
@@ -158,10 +141,9 @@ static void interrupted_verify_leaves_nothing_behind(void **state) {
     for (int i = 0; i < 3; i++) {
         const pid_t pid =
             mixgrid_start(&f, arena_printf(f.arena, "verify %s --db {}/results.db", run_of(&f)));
-        const struct timespec pause = {.tv_nsec = 2000000};
-        for (int k = 0; k < 5000 && !repetitions_left(&f); k++) nanosleep(&pause, NULL);
+        for (int k = 0; k < 5000 && !repetitions_left(&f); k++) wait_ms(2);
         assert_int_equal(repetitions_left(&f), 1);
-        for (int k = 0; k < 20 * i; k++) nanosleep(&pause, NULL);
+        wait_ms(40 * i);
         kill(pid, i == 1 ? SIGTERM : SIGINT);
         const outcome o = mixgrid_wait(&f, pid);
         assert_int_equal(o.code, STATUS_INTERRUPTED);

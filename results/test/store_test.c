@@ -192,6 +192,24 @@ static void test_experiment_shares_runs(void **state) {
     store_close(s);
 }
 
+/* Written first: an older file would be believed by a rebuild. */
+static void test_experiment_whose_file_cannot_be_written(void **state) {
+    (void)state;
+    store *s = fixture_open(&p);
+    const store_cell cell = {"a", FIXTURE_CONFIG, "seed=7", "{\"train.seed\":7}"};
+    char nowhere[160];
+    snprintf(nowhere, sizeof nowhere, "%s/journal", p.db); /* a file is no folder */
+    error e = {0};
+    assert_int_equal(store_experiment(s, "x", "x.yaml", "{}", &cell, 1, nowhere, &e),
+                     STATUS_ENVIRONMENT);
+    ask_is(s, "SELECT count(*) FROM experiment", "0");
+    e = (error){0};
+    assert_int_equal(store_experiment(s, "x", "x.yaml", "{}", &cell, 1, p.journals, &e), STATUS_OK);
+    snprintf(nowhere, sizeof nowhere, "%s/experiments/results.db/x.jsonl", p.journals);
+    assert_int_equal(access(nowhere, F_OK), 0);
+    store_close(s);
+}
+
 static void test_verdict_on_a_dead_worker(void **state) {
     (void)state;
     char incremental[65], rebuilt[65], log[6000];
@@ -608,6 +626,7 @@ int main(void) {
         TEST(test_not_finite_values_keep_their_kind),
         TEST(test_content_hash_ignores_time_and_order),
         TEST(test_experiment_shares_runs),
+        TEST(test_experiment_whose_file_cannot_be_written),
         TEST(test_verdict_on_a_dead_worker),
         TEST(test_wrong_lines_keep_what_precedes),
         TEST(test_two_writers),
