@@ -212,6 +212,7 @@ static status look_at(known_task *k, arena *a, const job *j, int which, error *e
         f->time_at[which] = set.time;
     } else {
         f->time = set.time;
+        f->data = set.data;
         f->vocab = set.vocab;
         f->train_count = set.count[SPLIT_TRAIN] ? (long)set.count[SPLIT_TRAIN] : j->train.examples;
     }

@@ -16,5 +16,6 @@ typedef struct task_facts {
     int *time_at;              /* [eval.lengths.n] T at each */
     long train_count;          /* examples of the training set; 0: endless */
     long eval_tokens;          /* tokens of all evaluations after training, over all lengths */
+    const char *data;          /* task_set.data */
 } task_facts;
 const task_facts *catalog_task_facts(const config *c, error *e);

@@ -42,9 +42,9 @@ status checkpoint_save(const char *folder, const job *j, optim *o, int run, cons
     const stored_text meta[] = {
         {"run", j->run[run].run_id},
         {"backend", g->backend->name},
-        {"cursor", arena_printf(a, "%ld %d %ld %a %ld %ld %a %ld", c->step, (int)c->phase,
+        {"cursor", arena_printf(a, "%ld %d %ld %a %ld %ld %a %ld %ld %lu", c->step, (int)c->phase,
                                 c->phase_step, c->window_nll, c->window_scored, c->window_right,
-                                c->first_loss, c->bad_step)},
+                                c->first_loss, c->bad_step, c->mark.bytes, c->mark.crc)},
     };
     const stored_file file = {tensors, N_BUFFER, (stored_text *)meta, 3};
     status s = STATUS_OK;
@@ -66,14 +66,17 @@ static const char *check(run_cursor *c, const stored_file *f, const job *j, cons
     if (!id || strcmp(id, j->run[run].run_id)) return "it belongs to another run";
     if (!device || strcmp(device, g->backend->name)) return "it was made on another device";
     long phase;
+    c->mark = (journal_mark){0}; /* older files have none: a journal begins with nothing */
+    const int n = cursor
+                      ? sscanf(cursor, "%ld %ld %ld %la %ld %ld %la %ld %ld %lu", &c->step, &phase,
+                               &c->phase_step, &c->window_nll, &c->window_scored, &c->window_right,
+                               &c->first_loss, &c->bad_step, &c->mark.bytes, &c->mark.crc)
+                      : 0;
     if (!stored_meta(f, "checksum")) return "it has no checksum";
-    if (!cursor ||
-        sscanf(cursor, "%ld %ld %ld %la %ld %ld %la %ld", &c->step, &phase, &c->phase_step,
-               &c->window_nll, &c->window_scored, &c->window_right, &c->first_loss,
-               &c->bad_step) != 8 ||
-        c->step < 0 || phase < PHASE_ACTIVE || phase > PHASE_DIVERGED || c->phase_step < 0 ||
-        c->phase_step > c->step || c->window_scored < 0 || c->window_right < 0 ||
-        c->window_right > c->window_scored || c->bad_step < 0 || c->bad_step > c->step)
+    if ((n != 8 && n != 10) || c->mark.bytes < 0 || c->step < 0 || phase < PHASE_ACTIVE ||
+        phase > PHASE_DIVERGED || c->phase_step < 0 || c->phase_step > c->step ||
+        c->window_scored < 0 || c->window_right < 0 || c->window_right > c->window_scored ||
+        c->bad_step < 0 || c->bad_step > c->step)
         return "its position is not readable";
     c->phase = (run_phase)phase;
     for (int i = 0; i < N_BUFFER; i++) {

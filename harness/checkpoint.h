@@ -3,10 +3,12 @@
  * Two generations per run, each a safetensors file written atomically with a checksum over all of
  * it: checkpoint/<run id>.safetensors and <run id>.previous.safetensors. So a file that is damaged,
  * or that a pack could not write for all its runs, costs the steps since the one before. The data
- * cursor is the step number, as data are a function of it. */
+ * cursor is the step number, as data are a function of it. What was logged before is in the journal
+ * alone, so a checkpoint is of use only with the journal it was made with (run_cursor.mark). */
 #pragma once
 #include "job.h"
 #include "optim.h"
+#include "results/journal.h"
 
 typedef enum run_phase { PHASE_ACTIVE, PHASE_STOPPED, PHASE_DIVERGED } run_phase;
 
@@ -19,6 +21,7 @@ typedef struct run_cursor {
     long window_scored, window_right;
     double first_loss; /* mean loss of the first step: the measure of an explosion */
     long bad_step;     /* first step whose loss had exploded or was no number; 0: none */
+    journal_mark mark; /* the journal with all that was logged until then */
 } run_cursor;
 
 /* What was the newest becomes the previous one, whose place it takes. */

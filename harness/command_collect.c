@@ -114,6 +114,7 @@ static status collect_grid(arena *a, const collect_flags *f, const grid *g,
     if (!s && !(c.store = store_open(f->db, &damaged, e))) s = e->code;
     if (!s && damaged) s = store_import_all(c.store, c.home.journal, NULL, e);
     if (!s) s = import_cells(&c, e);
+    if (!s) s = store_tell_mixed_data(c.store, stderr, e);
     store_close(c.store);
     if (s) return s;
     print_counts(&c);

@@ -33,6 +33,9 @@ static status merge_all(store *results, const char *journals, const cli_texts *s
         if (store_merge(results, journals, source->text[i], prefer_theirs, counts, stderr, &one))
             error_set(e, one.code, "%s", one.text);
     }
+    error untold = {0};
+    if (store_tell_mixed_data(results, stderr, &untold))
+        error_set(e, untold.code, "%s", untold.text);
     if (!e->code && counts->conflicts)
         error_set(e, STATUS_RUNS_FAILED,
                   "%ld runs have other results elsewhere and ours were kept; `mixgrid compare RUN "

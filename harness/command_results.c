@@ -186,11 +186,32 @@ status command_report(int argc, char **argv, error *e) {
     return s;
 }
 
+static status check_rebuilt(const char *db, const char *journal_folder, error *e) {
+    store_check_result found;
+    if (store_check(&found, db, journal_folder, stdout, e)) return e->code;
+    if (found.unheld)
+        printf("%ld of %ld runs have no journal, so nothing tells whether their rows are right\n",
+               found.unheld, found.runs);
+    if (!found.differ && !found.pages) {
+        printf("%s is what its journals say: %ld runs\n", db, found.runs);
+        return STATUS_OK;
+    }
+    if (found.pages)
+        printf("%s is damaged", db);
+    else
+        printf("%ld of %ld runs in %s differ from their journals", found.differ, found.runs, db);
+    printf("; mixgrid rebuild --db %s makes it again from them\n", db);
+    return STATUS_RUNS_FAILED;
+}
+
 status command_rebuild(int argc, char **argv, error *e) {
     arena *a = arena_new();
     const char *db = default_db;
+    bool check = false;
     const cli_option options[] = {
         {"db", CLI_TEXT, &db, "FILE", "database to make; the journals are looked for beside it"},
+        {"check", CLI_FLAG, &check, NULL,
+         "change nothing, print what differs from the journals; exit code 0: nothing does"},
     };
     cli_texts words = {0};
     status s = CLI_PARSE(a, argc, argv, options, &words, e);
@@ -199,6 +220,11 @@ status command_rebuild(int argc, char **argv, error *e) {
     long runs = 0, written = 0;
     if (!s) s = cli_refuse_words(&words, 0, argv[0], e);
     if (!s) s = refuse_foreign_file(db, e);
+    if (check) {
+        if (!s) s = check_rebuilt(db, home_of(a, db).journal, e);
+        arena_free(a);
+        return s;
+    }
     if (!s && !(results = store_open(db, &damaged, e))) s = e->code;
     if (!s) s = store_rebuild(results, home_of(a, db).journal, &runs, &written, e);
     if (!s) printf("%ld runs imported into %s\n", runs, db);

@@ -165,6 +165,16 @@ static status verify_in(const char *folder, const char *db, const char *device,
     return equal ? STATUS_OK : STATUS_RUNS_FAILED;
 }
 
+/* A difference would be put down to code and machine. */
+static status refuse_changed_data(const char *db, const config *c, error *e) {
+    const task_facts *facts = catalog_task_facts(c, e);
+    if (!facts || !facts->data) return e->code;
+    store *results = store_open_readonly(db, e);
+    if (results) store_refuse_other_data(results, facts->data, e);
+    store_close(results);
+    return e->code;
+}
+
 static status verify(const char *db, const char *device, const char *run, arena *a, error *e) {
     recorded_run r;
     const config *c = NULL;
@@ -173,6 +183,7 @@ static status verify(const char *db, const char *device, const char *run, arena 
     store_close(results);
     if (!s) s = refuse_unfinished(&r, db, e);
     if (!s && !(c = read_config(a, &r, e))) s = e->code;
+    if (!s) s = refuse_changed_data(db, c, e);
     if (!s) s = find_device(&device, &r, e);
     if (s) return s;
     catch_signals();

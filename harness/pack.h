@@ -9,6 +9,7 @@ typedef struct pack {
     double cost;      /* floating-point operations of the whole training and its evaluations */
     double mem_bytes; /* exact: everything a worker allocates for tensors */
     long pause_at;    /* step at which its runs pause; 0: never */
+    const char *data; /* task_set.data as it was planned */
     bool again;       /* although a run has a result */
     int crashes;      /* times its worker died by a signal */
     double wait_s;    /* another process has its runs: not before this time of the steady clock */

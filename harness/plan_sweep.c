@@ -242,6 +242,20 @@ bool plan_stale_text(char out[256], const sweep_plan *p, stale_results how) {
     return true;
 }
 
+/* What is in files must be what the runs before were trained on. */
+static status refuse_other_data(sweep_plan *plan, store *s, error *e) {
+    const char *before = NULL;
+    for (int i = 0; i < plan->n && s; i++) {
+        const task_facts *f = catalog_task_facts(plan->pack[i].cell[0]->config, e);
+        if (!f) return e->code;
+        plan->pack[i].data = f->data;
+        if (!f->data || f->data == before) continue;
+        if (store_refuse_other_data(s, f->data, e)) return e->code;
+        before = f->data;
+    }
+    return STATUS_OK;
+}
+
 status plan_sweep(sweep_plan *out, arena *a, const grid *g, store *s, const device_set *d,
                   const plan_options *options, error *e) {
     missing *list = NULL;
@@ -254,5 +268,6 @@ status plan_sweep(sweep_plan *out, arena *a, const grid *g, store *s, const devi
         if (!failed) add_cell(out, a, &list[i]);
     }
     arena_free(scratch);
-    return failed ? failed : plan_packs(out, d->backend, e);
+    if (!failed) failed = plan_packs(out, d->backend, e);
+    return failed ? failed : refuse_other_data(out, s, e);
 }

@@ -56,6 +56,16 @@ typedef struct worker {
     step_result last; /* of the first run, at the last collect */
 } worker;
 
+/* Between the plan of the sweep, which compared it with the runs before, and now. */
+static status refuse_changed_data(const worker *w, int r, error *e) {
+    const char *planned = w->options->data, *now = w->data[r].trained->data;
+    if (!planned || !now || !strcmp(planned, now)) return STATUS_OK;
+    return error_set(e, STATUS_ENVIRONMENT,
+                     "the data of %s have changed since this sweep began; restore the file, then "
+                     "run again with --retry failed.",
+                     strchr(now, ' ') + 1);
+}
+
 /* Runs with equal data seeds share their sets: they are opened, and later drawn, once. */
 static status open_data(worker *w, error *e) {
     job *j = &w->job;
@@ -64,7 +74,7 @@ static status open_data(worker *w, error *e) {
         while (twin < r && w->data[twin].data_seed != j->run[r].data_seed) twin++;
         if (twin < r)
             w->data[r] = w->data[twin];
-        else if (job_open_data(&w->data[r], j, r, e))
+        else if (job_open_data(&w->data[r], j, r, e) || refuse_changed_data(w, r, e))
             return e->code;
         w->trained[r] = w->data[r].trained;
     }
@@ -92,11 +102,27 @@ static status reserve_scratch(const worker *w, error *e) {
     return b->reserve(most.scratch, e);
 }
 
+/* Points before a checkpoint that its journal has lost would be missing for ever. */
+static bool journals_fit(const worker *w) {
+    for (int r = 0; r < w->job.runs; r++) {
+        if (journal_begins(w->journal[r], w->cursor[r].mark)) continue;
+        fprintf(stderr,
+                "mixgrid: the checkpoint of run %.12s at step %ld is not used: its journal has not "
+                "what it had then. The run starts again.\n",
+                w->job.run[r].run_id, w->cursor[r].step);
+        return false;
+    }
+    return true;
+}
+
 /* All runs of a pack go on from the same step, or all start again. */
 static void resume(worker *w) {
-    if (!checkpoint_resume(w->options->home.checkpoint, &w->job, trainer_optim(w->trainer),
-                           w->cursor))
-        trainer_reset(w->trainer);
+    if (checkpoint_resume(w->options->home.checkpoint, &w->job, trainer_optim(w->trainer),
+                          w->cursor) &&
+        journals_fit(w))
+        return;
+    memset(w->cursor, 0, (size_t)w->job.runs * sizeof *w->cursor);
+    trainer_reset(w->trainer);
 }
 
 /* Bytes of run r alone: what is stored of a run does not depend on its pack. */
@@ -154,6 +180,7 @@ static status begin_attempts(worker *w, error *e) {
         journal_model(w->journal[r],
                       &(model_facts){cost.params, cost.state_size, cost.forward_flops_per_token,
                                      cost.flops_per_token, (double)bytes});
+        if (w->trained[r]->data) journal_event(w->journal[r], "data", w->trained[r]->data);
     }
     return STATUS_OK;
 }
@@ -166,6 +193,7 @@ static status flush_all(worker *w, bool durable, error *e) {
 
 static status checkpoint_all(worker *w, error *e) {
     if (flush_all(w, true, e)) return e->code;
+    for (int r = 0; r < w->job.runs; r++) w->cursor[r].mark = journal_written(w->journal[r]);
     for (int r = 0; r < w->job.runs; r++)
         if (checkpoint_save(w->options->home.checkpoint, &w->job, trainer_optim(w->trainer), r,
                             &w->cursor[r], e))

@@ -17,6 +17,7 @@ typedef struct worker_options {
     int progress_fd;              /* -1: nobody listens */
     const char *environment_json; /* provenance of this attempt */
     const long *attempt;          /* [R] number of this attempt of each run, from 1 */
+    const char *data;             /* task_set.data as it was planned; NULL: not known */
     bool again;                   /* although the runs may have a result */
     bool patient;  /* further signals say the same: a cluster signals all processes of a job */
     long pause_at; /* 0: never; else a multiple of the steps between validations, see below */

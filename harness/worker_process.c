@@ -59,6 +59,7 @@ status worker_start(worker_process *out, const pack *p, const worker_options *co
         worker_options options = *common;
         options.progress_fd = ends[1];
         options.attempt = p->attempt;
+        options.data = p->data;
         options.again = p->again;
         options.pause_at = p->pause_at;
         become_worker(p, &options, scheduler);

@@ -13,8 +13,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zlib.h>
 
 enum { BLOCK_BYTES = 1 << 16 };
 
@@ -30,9 +32,11 @@ struct journal {
     long start;    /* of the last of them */
     error failed;  /* the first write that failed */
     journal_past past;
+    journal_mark mark;
 };
 
 journal_past journal_last(const journal *j) { return j->past; }
+journal_mark journal_written(const journal *j) { return j->mark; }
 
 /* ---- opening ---------------------------------------------------------------------------------*/
 
@@ -94,6 +98,26 @@ static status cut_torn_tail(journal *j, error *e) {
     return STATUS_OK;
 }
 
+/* Of the first `bytes` of the file, or of all where it is shorter. */
+static journal_mark mark_of(const journal *j, long bytes) {
+    unsigned char block[1 << 13];
+    journal_mark mark = {0, crc32(0, NULL, 0)};
+    while (mark.bytes < bytes) {
+        const long left = bytes - mark.bytes, most = (long)sizeof block;
+        const ssize_t n = pread(j->fd, block, (size_t)(left < most ? left : most), mark.bytes);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) break;
+        mark.crc = crc32(mark.crc, block, (unsigned)n);
+        mark.bytes += n;
+    }
+    return mark;
+}
+
+bool journal_begins(const journal *j, journal_mark mark) {
+    const journal_mark found = mark_of(j, mark.bytes);
+    return found.bytes == mark.bytes && found.crc == mark.crc;
+}
+
 /* Without this a new file may be missing after a power loss although its content was synced. */
 static void sync_folder(const char *folder) {
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -127,6 +151,7 @@ static status open_file(journal *j, const char *folder, bool waits, error *e) {
                          "being trained; wait for it.",
                          j->path);
     if (cut_torn_tail(j, e) != STATUS_OK) return e->code;
+    j->mark = mark_of(j, LONG_MAX);
     sync_folder(folder);
     return STATUS_OK;
 }
@@ -155,9 +180,12 @@ journal *journal_open_shared(const char *folder, const char *name, error *e) {
 static void write_block(journal *j) {
     for (long done = 0; done < j->text.n && !j->failed.code;) {
         ssize_t n = write(j->fd, j->text.data + done, (size_t)(j->text.n - done));
-        if (n >= 0)
+        if (n >= 0) {
+            j->mark.crc =
+                crc32(j->mark.crc, (const unsigned char *)j->text.data + done, (unsigned)n);
+            j->mark.bytes += n;
             done += n;
-        else if (errno != EINTR)
+        } else if (errno != EINTR)
             error_set(&j->failed, STATUS_ENVIRONMENT,
                       "the journal %s could not be written: %s; what was written before is kept, "
                       "make room and run the same command again.",

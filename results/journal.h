@@ -46,6 +46,16 @@ typedef struct journal_past {
     run_state state; /* RUN_RUNNING: nothing says that it ended */
 } journal_past;
 journal_past journal_last(const journal *j);
+/* A place in a journal: what precedes it, by length and CRC-32. A checkpoint goes with one, as the
+ * points before it are in the journal alone. */
+typedef struct journal_mark {
+    long bytes;
+    unsigned long crc;
+} journal_mark;
+journal_mark journal_written(const journal *j); /* behind the last line that was flushed */
+/* Does the journal still begin with what was before the mark? */
+bool journal_begins(const journal *j, journal_mark mark);
+
 /* Writes what is buffered; `durable` also waits for the disk. The functions below return nothing:
  * the first failed write (disk full, I/O error) stays, nothing is written behind it, and this
  * function returns it in one sentence from then on. */

@@ -8,6 +8,7 @@
 #include "kernels/core/arena.h"
 
 #include <sqlite3.h>
+#include <stdio.h>
 
 typedef struct store store;
 
@@ -60,8 +61,21 @@ status store_export_run(store *s, const char *journal_folder, const char *run_id
 /* Makes all tables again from the journals, in one step: readers see the old rows or the new ones.
  * What only the database knows goes into the folder first: runs without a journal (`*n_written`
  * counts them), experiments without a file, measured speeds. A journal that is wrong leaves the old
- * rows in place; what is new in the others is added. */
+ * rows in place; what is new in the others is added. So does one that is shorter than what was read
+ * of it. */
 status store_rebuild(store *s, const char *journal_folder, long *n_runs, long *n_written, error *e);
+
+/* Holds a database to the journals beside it and changes neither: its pages and indexes, and every
+ * row that comes from a journal or a file of an experiment. Each difference is a line on `file`. A
+ * value that changed on the disk breaks no page, so nothing else notices it. A journal that is
+ * wrong is an error. */
+typedef struct store_check_result {
+    long runs, unheld; /* in the database; without a journal, so held to nothing */
+    long differ;       /* runs that are not what their journals say */
+    long pages;        /* things wrong in pages and indexes: then rows are not compared */
+} store_check_result;
+status store_check(store_check_result *out, const char *path, const char *journal_folder,
+                   FILE *file, error *e);
 
 /* What the scheduler needs to know of a run; RUN_PENDING when it is unknown. */
 typedef struct store_run {
@@ -96,6 +110,13 @@ typedef struct store_stale_runs {
 status store_stale(store_stale_runs *out, arena *a, store *s, const char *environment_json,
                    error *e);
 bool store_is_stale(const store_stale_runs *stale, const char *run_id);
+
+/* Runs write which data of files they read as an event "data": "PRINT SETTINGS". An error when a
+ * run of this database has another print of the same settings. */
+status store_refuse_other_data(store *s, const char *data, error *e);
+/* One line on `notes` for each such settings of which the database has several prints, as when
+ * results of machines came together. */
+status store_tell_mixed_data(store *s, FILE *notes, error *e);
 
 /* One measured speed (`mixgrid bench`), into the table and into journal_folder/bench.jsonl. time_s:
  * Unix seconds; environment_json: provenance. */

@@ -21,8 +21,31 @@ static status write_missing(store *s, const char *journal_folder, long *n_writte
         run[n++] = arena_text(a, id);
     }
     for (int i = 0; i < n && !e->code; i++)
-        if (store_export_run(s, journal_folder, run[i], e) == STATUS_OK) ++*n_written;
+        if (store_export_run(s, journal_folder, run[i], e) == STATUS_OK &&
+            sql_do(&s->q, e, "DELETE FROM import WHERE run = ?1", "t", run[i]) == STATUS_OK)
+            ++*n_written;
     arena_free(a);
+    return e->code;
+}
+
+/* A journal only grows. One that gives less than was read of it before was cut off, and what it
+ * lost is in the rows that would be replaced. */
+static status refuse_cut_journals(store *s, store *fresh, const char *journal_folder, error *e) {
+    sqlite3_stmt *row = sql_bind(&s->q, e, "SELECT run, offset FROM import ORDER BY run", "");
+    while (sql_row(&s->q, row, e)) {
+        const char *run = sql_text(row, 0);
+        const long before = (long)sqlite3_column_int64(row, 1),
+                   now = sql_long(&fresh->q, e, 0, "SELECT offset FROM import WHERE run = ?1", "t",
+                                  run);
+        if (!e->code && now < before)
+            error_set(e, STATUS_ENVIRONMENT,
+                      "the journal %s/%s.jsonl was cut off or damaged: %ld of %ld bytes that were "
+                      "read before can be read now. Remove the file: `mixgrid rebuild` writes it "
+                      "again from the rows in %s.",
+                      journal_folder, run, now, before, s->q.path);
+        if (e->code) break;
+    }
+    if (row) sqlite3_reset(row);
     return e->code;
 }
 
@@ -55,7 +78,7 @@ status store_rebuild(store *s, const char *journal_folder, long *n_runs, long *n
     if (fresh && (wrong.code || store_import_all(fresh, journal_folder, n_runs, &wrong))) {
         store_import_all(s, journal_folder, n_runs, e);
         error_set(e, wrong.code, "%s", wrong.text);
-    } else if (fresh) {
+    } else if (fresh && !refuse_cut_journals(s, fresh, journal_folder, e)) {
         copy_over(s, fresh, e);
     }
     store_close(fresh);

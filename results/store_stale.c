@@ -1,4 +1,4 @@
-/* store_stale.c - which results were made by other code; see store.h. */
+/* store_stale.c - which results were made by other code, or of other data; see store.h. */
 #include "store_own.h"
 
 #include <string.h>
@@ -38,4 +38,37 @@ bool store_is_stale(const store_stale_runs *stale, const char *run_id) {
             high = middle;
     }
     return false;
+}
+
+status store_refuse_other_data(store *s, const char *data, error *e) {
+    sqlite3_stmt *row = sql_bind(&s->q, e,
+                                 "SELECT run FROM event WHERE what = 'data' AND detail <> ?1 AND "
+                                 "substr(detail, instr(detail, ' ')) = substr(?1, instr(?1, ' ')) "
+                                 "ORDER BY run LIMIT 1",
+                                 "t", data);
+    if (!sql_row(&s->q, row, e)) return e->code;
+    error_set(
+        e, STATUS_ENVIRONMENT,
+        "the data of %s have changed since run %.12s was trained on them, so new results would "
+        "not compare with it; restore the file, or use a --db in another folder to train "
+        "all runs on what it holds now.",
+        strchr(data, ' ') + 1, sql_text(row, 0));
+    sqlite3_reset(row);
+    return e->code;
+}
+
+status store_tell_mixed_data(store *s, FILE *notes, error *e) {
+    sqlite3_stmt *row =
+        sql_bind(&s->q, e,
+                 "SELECT substr(detail, instr(detail, ' ') + 1) AS settings, count(DISTINCT run), "
+                 "count(DISTINCT detail) AS prints FROM event WHERE what = 'data' "
+                 "GROUP BY settings HAVING prints > 1 ORDER BY settings",
+                 "");
+    while (sql_row(&s->q, row, e))
+        fprintf(
+            notes,
+            "mixgrid: the %s runs on %s read %s different texts, so they do not compare; mixgrid "
+            "query \"SELECT run, detail FROM event WHERE what = 'data'\" --db %s tells which.\n",
+            sql_text(row, 1), sql_text(row, 0), sql_text(row, 2), s->q.path);
+    return e->code;
 }

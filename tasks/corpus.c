@@ -216,6 +216,7 @@ const corpus *corpus_read(arena *a, const corpus_spec *spec, error *e) {
     if (!read_sources(s, scratch, spec, e)) {
         c = ARENA_NEW(a, corpus, 1);
         c->rule = spec->rule;
+        c->print = print_of(s, spec->rule);
         number_all(c, a, s);
     }
     arena_free(scratch);
@@ -234,7 +235,8 @@ const corpus *corpus_open(const corpus_spec *spec, error *e) {
         if (!k) {
             if (!keep) keep = arena_new();
             k = ARENA_NEW(keep, known_corpus, 1);
-            *k = (known_corpus){.next = known, .print = print, .corpus.rule = spec->rule};
+            *k = (known_corpus){
+                .next = known, .print = print, .corpus.rule = spec->rule, .corpus.print = print};
             number_all(&k->corpus, keep, s);
             known = k;
         }

@@ -22,6 +22,8 @@ typedef struct corpus_spec {
 typedef struct corpus {
     token_rule rule;
     int vocab;
+    uint64_t print; /* of all bytes of the three splits and where they are cut: another file, or one
+                       flipped bit of this one, has another */
     long tokens[N_SPLIT], bytes[N_SPLIT], words[N_SPLIT];
     token_vocab *symbols;      /* NULL for bytes */
     uint16_t *narrow[N_SPLIT]; /* [tokens] where numbers fit into 16 bits */

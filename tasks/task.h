@@ -46,6 +46,9 @@ typedef struct task_set {
     /* Language modelling only, 0 elsewhere: for bits per byte and word perplexity of a split. */
     double bytes_per_token[N_SPLIT], words_per_token[N_SPLIT];
     uint64_t tokens[N_SPLIT];
+    /* Data from a file only, NULL elsewhere: "PRINT key=value ...", a print of all its bytes and
+     * the settings that say which they are. Runs on other bytes do not compare. */
+    const char *data;
 } task_set;
 
 typedef struct task_options {

@@ -85,6 +85,9 @@ static status lm_open(task_set *s, const task_options *options, error *e) {
     s->vocab = text->vocab;
     s->n_slices = 1;
     s->slice_name[0] = "position";
+    s->data = arena_printf(s->arena, "%016llx corpus=%s tokens=%s valid_share=%g test_share=%g",
+                           (unsigned long long)text->print, c->corpus, token_rule_name[c->tokens],
+                           c->valid_share, c->test_share);
     s->order = rng_key_make(options->data_seed, "order", "lm", 2);
     for (int i = 0; i < N_SPLIT; i++) {
         const long tokens = text->tokens[i];

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+const char *const token_rule_name[] = {"byte", "char", "word"};
+
 enum { WRAP = 72, WRAP_HARD = 88 };
 
 /* Not isspace: that depends on the locale. */

@@ -12,6 +12,8 @@
 
 typedef enum token_rule { TOKEN_BYTE, TOKEN_CHAR, TOKEN_WORD } token_rule;
 
+extern const char *const token_rule_name[]; /* "byte", "char", "word" */
+
 typedef struct token_span {
     const char *text; /* [n] bytes, no terminator */
     long n;

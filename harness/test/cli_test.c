@@ -177,6 +177,7 @@ static void good_commands_end_well_and_print_to_stdout(void **state) {
         "status small --json " DONE,
         "query runs " DONE,
         "query --list",
+        "rebuild --check " DONE,
         "query 'select 1' --format json " DONE,
     };
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {

@@ -7,19 +7,18 @@
  * A run of the test tries SAMPLE calls of each kind, evenly spread; MIXGRID_FAULT_STEP=N every
  * N-th. With MIXGRID_FAULT_TABLE=FILE a row for each kind is appended to that file. */
 #define MIXGRID_BINARY "mixgrid_fault"
+#include "fault_fixture.h"
 #include "fault_plan.h"
-#include "train_fixture.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
 #include <sys/mman.h>
-#include <time.h>
 
 #include <cmocka.h>
 
-enum { SAMPLE = 8, PATIENCE_S = 60 };
+enum { SAMPLE = 8 };
 
 static const char grid_text[] = "experiment: faults\n"
                                 "defaults:\n"
@@ -79,29 +78,7 @@ static outcome sweep_with(const folder *f, fault_plan *p, const fault *what, lon
     setenv("MIXGRID_FAULT", folder_at(f, "fault"), 1);
     const pid_t pid = mixgrid_start(f, SWEEP);
     unsetenv("MIXGRID_FAULT");
-    const struct timespec pause = {.tv_nsec = 5000000};
-    for (int i = 0; i < PATIENCE_S * 200; i++) {
-        int how;
-        const pid_t ended = waitpid(pid, &how, WNOHANG);
-        if (ended == pid)
-            return (outcome){WIFEXITED(how) ? WEXITSTATUS(how) : -1,
-                             WIFSIGNALED(how) ? WTERMSIG(how) : 0, folder_read(f, "out"),
-                             folder_read(f, "err")};
-        nanosleep(&pause, NULL);
-    }
-    kill(pid, SIGKILL);
-    waitpid(pid, NULL, 0);
-    return (outcome){-1, SIGALRM, "", folder_read(f, "err")};
-}
-
-/* Of the database itself; "" where it cannot be read. */
-static const char *hash_in(const folder *f) {
-    error e = {0};
-    char *text = arena_alloc(f->arena, 65);
-    store *s = store_open_readonly(folder_at(f, "results.db"), &e);
-    if (s && store_content_hash(s, text, &e)) *text = '\0';
-    store_close(s);
-    return text;
+    return mixgrid_end_in_time(f, pid);
 }
 
 /* NULL: all is well; else what is wrong. */
@@ -113,9 +90,9 @@ static const char *try_fault(arena *a, const fault *what, long at, const char *e
     const char *wrong = NULL;
     if (first.signal)
         wrong = arena_printf(a, "ended by signal %d: %s", first.signal, first.err);
-    else if (first.code < 0 || (first.code > STATUS_ENVIRONMENT && first.code != 75))
+    else if (!is_documented_end(&first))
         wrong = arena_printf(a, "exit code %d: %s", first.code, first.err);
-    else if (!first.code && strcmp(hash_in(&f), expected))
+    else if (!first.code && strcmp(hash_in(&f, "results.db"), expected))
         wrong = arena_printf(a, "said that all is done, and it is not: %s%s", first.out, first.err);
     else if (first.code && !*first.err)
         wrong = arena_printf(a, "exit code %d without a word", first.code);
@@ -124,22 +101,15 @@ static const char *try_fault(arena *a, const fault *what, long at, const char *e
     const bool begun = !access(folder_at(&f, "results.db"), F_OK);
     if (!wrong && begun) { /* otherwise again would be an undisturbed sweep */
         const outcome again = sweep_with(&f, p, NULL, 0);
-        if (again.code || strcmp(hash_in(&f), expected))
-            wrong = arena_printf(a, "exit code %d, then %d: %s%s\n%s", first.code, again.code,
-                                 strcmp(hash_in(&f), expected) ? "other results: " : "", first.err,
-                                 again.err);
+        if (again.code || strcmp(hash_in(&f, "results.db"), expected))
+            wrong =
+                arena_printf(a, "exit code %d, then %d: %s%s\n%s", first.code, again.code,
+                             strcmp(hash_in(&f, "results.db"), expected) ? "other results: " : "",
+                             first.err, again.err);
     }
     munmap((void *)p, sizeof *p);
     if (!wrong || !getenv("MIXGRID_FAULT_KEEP")) folder_remove(&f);
     return wrong;
-}
-
-static void add_row(const char *name, long calls, long tried, long bad) {
-    const char *path = getenv("MIXGRID_FAULT_TABLE");
-    FILE *file = path ? fopen(path, "a") : NULL;
-    if (!file) return;
-    fprintf(file, "| %s | %ld of %ld calls | %ld | %ld |\n", name, tried, calls, tried - bad, bad);
-    fclose(file);
 }
 
 static void no_failing_call_loses_a_result(void **state) {
@@ -149,16 +119,14 @@ static void no_failing_call_loses_a_result(void **state) {
     fault_plan *p = plan_of(&f);
     const outcome undisturbed = sweep_with(&f, p, NULL, 0);
     if (undisturbed.code) fail_msg("%s", undisturbed.err);
-    const char *expected = hash_in(&f), *only = getenv("MIXGRID_FAULT_ONLY");
+    const char *expected = hash_in(&f, "results.db");
     assert_int_equal(strlen(expected), 64);
     long bad = 0;
     for (int i = 0; i < N_FAULTS; i++) {
-        if (only && !strstr(faults[i].name, only)) continue;
+        if (fault_is_left_out(faults[i].name)) continue;
         arena *a = arena_new();
         const long calls = p->count[faults[i].kind];
-        const char *asked = getenv("MIXGRID_FAULT_STEP");
-        const long step = asked ? strtol(asked, NULL, 10) : (calls + SAMPLE - 1) / SAMPLE;
-        assert_true(calls > 0 && step > 0); /* or nothing is tried */
+        const long step = fault_step(calls, SAMPLE);
         long tried = 0, lost = 0;
         for (long at = 1; at <= calls; at += step) {
             const char *wrong = try_fault(a, &faults[i], at, expected);
@@ -168,7 +136,8 @@ static void no_failing_call_loses_a_result(void **state) {
         }
         print_message("%s: %ld of %ld calls tried, %ld wrong\n", faults[i].name, tried, calls,
                       lost);
-        add_row(faults[i].name, calls, tried, lost);
+        fault_row(faults[i].name, arena_printf(a, "%ld of %ld calls", tried, calls), tried - lost,
+                  lost);
         bad += lost;
         arena_free(a);
     }

@@ -5,6 +5,7 @@
  * been finished twice and none be missing. MIXGRID_KILLS=N: how many in all (default KILLS), over
  * as many sweeps as that takes. With MIXGRID_FAULT_TABLE=FILE a row is appended to that file. */
 #include "ask_fixture.h"
+#include "fault_fixture.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -76,7 +77,7 @@ static long sweep_with_kills(const folder *f, long most) {
 
 static void killed_sweep_ends_with_the_same_results(void **state) {
     (void)state;
-    const char *asked = getenv("MIXGRID_KILLS"), *table = getenv("MIXGRID_FAULT_TABLE");
+    const char *asked = getenv("MIXGRID_KILLS");
     const long most = asked ? strtol(asked, NULL, 10) : KILLS;
     const char *expected = undisturbed();
     long kills = 0, sweeps = 0, attempts = 0;
@@ -95,14 +96,11 @@ static void killed_sweep_ends_with_the_same_results(void **state) {
     print_message("%ld kills in %ld sweeps, %ld attempts for %ld runs\n", kills, sweeps, attempts,
                   sweeps * CELLS);
     assert_true(attempts > sweeps * CELLS); /* workers were hit, too */
-    FILE *file = table ? fopen(table, "a") : NULL;
-    if (file) {
-        fprintf(file,
-                "| SIGKILL to a scheduler or a worker, random moments | %ld kills in %ld sweeps of "
-                "%d cells | %ld | 0 |\n",
-                kills, sweeps, CELLS, kills);
-        fclose(file);
-    }
+    arena *a = arena_new();
+    fault_row("SIGKILL to a scheduler or a worker, random moments",
+              arena_printf(a, "%ld kills in %ld sweeps of %d cells", kills, sweeps, CELLS), kills,
+              0);
+    arena_free(a);
 }
 
 int main(void) {

@@ -1,64 +1,13 @@
 /* sweep_test.c - whole sweeps by the built binary: the same results whatever happens on the way,
  * and a clear end when they cannot go on. */
 #include "results/claim.h"
-#include "ask_fixture.h"
+#include "sweep_fixture.h"
 
-#include <sched.h>
 #include <setjmp.h>
 #include <stdint.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 
 #include <cmocka.h>
-
-/* 8 cells that differ in what a pack may and may not hold. */
-static const char grid_text[] = "experiment: small\n"
-                                "defaults:\n"
-                                "  task: {name: mqar, length: 16, vocab: 64, pairs: 2}\n"
-                                "  model: {d_model: 8, dropout: 0.1}\n"
-                                "  train: {steps: 30, batch: 8, log_every: 5}\n"
-                                "  eval: {examples: 32, lengths: [32]}\n"
-                                "grid:\n"
-                                "  model.mixer: [attention, cat]\n"
-                                "  train.lr: [1e-3, 3e-2]\n"
-                                "seeds: 2\n";
-
-/* The same with runs long enough to be caught in the middle. */
-static const char *long_grid(const folder *f, int steps) {
-    const char *at = strstr(grid_text, "steps: 30");
-    return folder_write(f, "grid.yaml",
-                        arena_printf(f->arena, "%.*ssteps: %d%s", (int)(at - grid_text), grid_text,
-                                     steps, at + strlen("steps: 30")));
-}
-
-static folder small_sweep(void) {
-    folder f = folder_new();
-    folder_write(&f, "grid.yaml", grid_text);
-    return f;
-}
-
-#define RUN "run {}/grid.yaml --db {}/results.db --no-report "
-
-static outcome sweep_in(const folder *f, const char *options) {
-    return mixgrid(f, arena_printf(f->arena, RUN "%s", options));
-}
-
-/* The hash every undisturbed sweep must have; the first call runs it. */
-static const char *expected_hash(void) {
-    static char hash[65];
-    if (*hash) return hash;
-    folder f = small_sweep();
-    const outcome o = sweep_in(&f, "--workers 1");
-    assert_ended(&o, STATUS_OK);
-    snprintf(hash, sizeof hash, "%s", database_hash(&f));
-    assert_true(ask_database(&f, "SELECT count(*) FROM run WHERE state = 'done'") == 8);
-    assert_true(ask_database(&f, "SELECT count(*) FROM param_hash") == 8 * 6);
-    assert_true(ask_database(&f, "SELECT count(DISTINCT value) FROM final WHERE split = 'test' AND "
-                                 "slice = '' AND name = 'loss'") == 8);
-    folder_remove(&f);
-    return hash;
-}
 
 static void same_sweep_same_hash_however_it_is_spread(void **state) {
     (void)state;
@@ -144,61 +93,6 @@ static void deleted_database_is_filled_from_the_journals(void **state) {
 }
 
 /* ---- ended from outside ----------------------------------------------------------------------*/
-
-/* Waits until a worker of the sweep has written this many parameter hashes into its journals. */
-static void wait_for_hashes(const folder *f, long most_ms, int n) {
-    for (long waited = 0; waited < most_ms; waited += 5) {
-        int found = 0;
-        arena *a = arena_new();
-        FILE *list = popen(arena_printf(a, "cat %s/journal/*.jsonl 2>/dev/null", f->path), "r");
-        for (char line[8192]; fgets(line, sizeof line, list);)
-            found += strstr(line, "\"type\":\"metric\"") != NULL;
-        pclose(list);
-        arena_free(a);
-        if (found >= n) return;
-        wait_ms(5);
-    }
-    fail_msg("no progress in %ld ms", most_ms);
-}
-
-/* A worker of this scheduler; 0: none. */
-static pid_t worker_of(pid_t scheduler) {
-    pid_t first;
-    return workers_of(&first, 1, scheduler) ? first : 0;
-}
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { STEPS = 150 }; /* slower, and as easily caught in the middle */
-#else
-enum { STEPS = 800 };
-#endif
-
-/* Hash of the long grid, undisturbed. */
-static const char *expected_long(void) {
-    static char hash[65];
-    if (*hash) return hash;
-    folder f = folder_new();
-    long_grid(&f, STEPS);
-    const outcome o = sweep_in(&f, "--workers 2 --pack 2");
-    assert_ended(&o, STATUS_OK);
-    snprintf(hash, sizeof hash, "%s", database_hash(&f));
-    folder_remove(&f);
-    return hash;
-}
-
-static pid_t start_long(const folder *f, const char *options) {
-    long_grid(f, STEPS);
-    const pid_t pid = mixgrid_start(f, arena_printf(f->arena, RUN "%s", options));
-    wait_for_hashes(f, 20000, 1);
-    return pid;
-}
-
-static void finish_long(const folder *f) {
-    const outcome o = sweep_in(f, "--workers 2");
-    assert_ended(&o, STATUS_OK);
-    assert_string_equal(database_hash(f), expected_long());
-    assert_int_equal(rmdir(folder_at(f, "checkpoint")), 0); /* none is left */
-}
 
 static void interrupted_sweep_goes_on_where_it_was(void **state) {
     (void)state;
@@ -403,143 +297,6 @@ static void cell_too_large_for_memory_fails_alone(void **state) {
     folder_remove(&f);
 }
 
-static void second_scheduler_is_told_who_is_first(void **state) {
-    (void)state;
-    folder f = folder_new();
-    const pid_t pid = start_long(&f, "--workers 1");
-    folder_write(&f, "other.yaml", grid_text);
-    folder second = folder_new();
-    const outcome o = mixgrid(
-        &second, arena_printf(f.arena, "run %s/other.yaml --db %s/results.db", f.path, f.path));
-    assert_ended(&o, STATUS_ENVIRONMENT);
-    assert_says(o.err, arena_printf(f.arena, "is being written by process %d on host ", pid));
-    assert_says(o.err, "wait for it or use another --db.");
-    /* readers are not kept out */
-    const outcome status_now =
-        mixgrid(&second, arena_printf(f.arena, "status --db %s/results.db", f.path));
-    assert_ended(&status_now, STATUS_OK);
-    kill(pid, SIGTERM);
-    mixgrid_wait(&f, pid);
-    folder_remove(&second);
-    folder_remove(&f);
-}
-
-/* Two databases in one folder, at the same time, on grids that overlap. */
-static void schedulers_that_share_a_folder_share_the_work(void **state) {
-    (void)state;
-    folder f = folder_new(), second = folder_new();
-    long_grid(&f, STEPS);
-    const pid_t one = mixgrid_start(&f, RUN "--workers 1 'train.seed=0,1,2'"),
-                other = mixgrid_start(&second,
-                                      arena_printf(f.arena,
-                                                   "run %s/grid.yaml --db %s/other.db --no-report "
-                                                   "--workers 1 'train.seed=1,2,3'",
-                                                   f.path, f.path));
-    const outcome o[] = {mixgrid_wait(&f, one), mixgrid_wait(&second, other)};
-    long before = 0;
-    for (int i = 0; i < 2; i++) {
-        assert_ended(&o[i], STATUS_OK);
-        assert_says(o[i].out, "small: 12 cells: 12 done");
-        const char *taken = strstr(o[i].out, "done (");
-        if (taken) before += strtol(taken + strlen("done ("), NULL, 10);
-    }
-    assert_int_equal(before, 8); /* every shared run was trained by one of them */
-    assert_true(ask_database(&f, "SELECT count(*) FROM run WHERE state = 'done'") == 12);
-    assert_int_equal(mixgrid(&f, "rebuild --db {}/results.db").code, STATUS_OK);
-    assert_true(ask_database(&f, "SELECT count(*) FROM run WHERE state = 'done'") == 16);
-    assert_true(ask_database(&f, "SELECT count(*) FROM attempt") == 16);
-    assert_true(ask_database(&f, "SELECT count(*) FROM cell") == 12);
-    folder_remove(&second);
-    folder_remove(&f);
-}
-
-static void foreign_files_are_left_alone(void **state) {
-    (void)state;
-    folder f = small_sweep();
-    outcome o = mixgrid(&f, "run {}/grid.yaml --db {}/grid.yaml");
-    assert_ended(&o, STATUS_ENVIRONMENT);
-    assert_says(o.err, "is no SQLite database and is left alone");
-    o = mixgrid(&f, "rebuild --db {}/grid.yaml");
-    assert_ended(&o, STATUS_ENVIRONMENT);
-    assert_string_equal(folder_read(&f, "grid.yaml"), grid_text);
-    o = mixgrid(&f, "run {}/grid.yaml --db {}");
-    assert_ended(&o, STATUS_ENVIRONMENT);
-    assert_says(o.err, "is a folder; name a file in it");
-    folder_remove(&f);
-}
-
-static void folder_that_cannot_be_made_is_named(void **state) {
-    (void)state;
-    folder f = small_sweep();
-    static const char *const db[] = {"{}/grid.yaml/x/results.db", "/proc/nowhere/results.db",
-                                     "{}/no/such/results.db"};
-    for (size_t i = 0; i < sizeof db / sizeof *db; i++) {
-        const outcome o = mixgrid(&f, arena_printf(f.arena, "run {}/grid.yaml --db %s", db[i]));
-        assert_ended(&o, STATUS_ENVIRONMENT);
-        assert_says(o.err, "could not create the folder");
-        assert_says(o.err, "choose another place with --db.");
-        assert_string_equal(o.out, "");
-    }
-    folder_remove(&f);
-}
-
-/* A file-size limit: what a full disk is to journals and database, without a mount. */
-static void writes_that_fail_end_in_a_sentence(void **state) {
-    (void)state;
-    folder f = small_sweep();
-    struct rlimit limit, small = {.rlim_cur = 60000};
-    getrlimit(RLIMIT_FSIZE, &limit);
-    small.rlim_max = limit.rlim_max;
-    signal(SIGXFSZ, SIG_IGN);
-    setrlimit(RLIMIT_FSIZE, &small);
-    const outcome full = sweep_in(&f, "");
-    setrlimit(RLIMIT_FSIZE, &limit);
-    assert_true(full.code == STATUS_ENVIRONMENT || full.code == STATUS_RUNS_FAILED);
-    assert_true(strlen(full.err) > 0);
-    const outcome again = sweep_in(&f, "--retry failed");
-    assert_ended(&again, STATUS_OK);
-    assert_string_equal(database_hash(&f), expected_hash());
-    folder_remove(&f);
-}
-
-/* A disk of `size` with the sweep on it, in a mount namespace of a child; what mixgrid gave. */
-static int sweep_on_disk(const folder *f, const char *size, bool readonly, outcome *o) {
-    fflush(NULL);
-    const pid_t pid = fork();
-    if (!pid) {
-        if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
-            mkdir(folder_at(f, "disk"), 0777) ||
-            mount("none", folder_at(f, "disk"), "tmpfs", readonly ? MS_RDONLY : 0, size))
-            _exit(77);
-        const outcome got =
-            mixgrid(f, "run {}/grid.yaml --db {}/disk/results.db --no-report --workers 1");
-        _exit(got.code < 0 ? 78 : got.code);
-    }
-    int how;
-    waitpid(pid, &how, 0);
-    *o = (outcome){WEXITSTATUS(how), 0, folder_read(f, "out"), folder_read(f, "err")};
-    return o->code;
-}
-
-static void full_and_readonly_disks_are_named(void **state) {
-    (void)state;
-    outcome o;
-    folder f = small_sweep();
-    if (sweep_on_disk(&f, "size=64k", false, &o) == 77) {
-        print_message("no private mounts here: the full disk is not tested\n");
-        folder_remove(&f);
-        skip();
-    }
-    assert_true(o.code == STATUS_ENVIRONMENT || o.code == STATUS_RUNS_FAILED);
-    assert_says(o.err, "full");
-    folder_remove(&f);
-    f = small_sweep();
-    assert_int_equal(sweep_on_disk(&f, "size=64k", true, &o), STATUS_ENVIRONMENT);
-    assert_says(o.err, "--db");
-    assert_says(o.err, "ead-only");
-    folder_remove(&f);
-}
-
 static void first_failure_stops_a_sweep_that_shall_fail_fast(void **state) {
     (void)state;
     folder f = small_sweep();
@@ -585,12 +342,6 @@ int main(void) {
         cmocka_unit_test(worker_stopped_from_outside_goes_on),
         cmocka_unit_test(killed_scheduler_takes_its_workers_with_it),
         cmocka_unit_test(cell_too_large_for_memory_fails_alone),
-        cmocka_unit_test(second_scheduler_is_told_who_is_first),
-        cmocka_unit_test(schedulers_that_share_a_folder_share_the_work),
-        cmocka_unit_test(foreign_files_are_left_alone),
-        cmocka_unit_test(folder_that_cannot_be_made_is_named),
-        cmocka_unit_test(writes_that_fail_end_in_a_sentence),
-        cmocka_unit_test(full_and_readonly_disks_are_named),
         cmocka_unit_test(first_failure_stops_a_sweep_that_shall_fail_fast),
         cmocka_unit_test(closed_streams_do_no_harm),
     };

@@ -317,6 +317,38 @@ static void test_bad_folder_is_one_sentence(void **state) {
     assert_non_null(strstr(e.text, "/nowhere/at/all cannot be created"));
 }
 
+/* A checkpoint trusts a journal that begins as it did, whatever came behind. */
+static void test_mark_tells_lost_lines(void **state) {
+    (void)state;
+    error e = {0};
+    char path[256];
+    snprintf(path, sizeof path, "%s/a.jsonl", p.journals);
+    fixture_attempt(&p, "a", 1, -1, 2000, RUN_RUNNING, 1); /* several blocks */
+    journal *j = journal_open(p.journals, "a", &e);
+    const journal_mark before = journal_written(j);
+    struct stat info;
+    assert_int_equal(stat(path, &info), 0);
+    assert_int_equal(before.bytes, info.st_size);
+    journal_hash(j, 2001, 1);
+    assert_int_equal(journal_written(j).bytes, before.bytes); /* it is not there yet */
+    assert_int_equal(journal_flush(j, false, &e), STATUS_OK);
+    const journal_mark after = journal_written(j);
+    assert_true(after.bytes > before.bytes && after.crc != before.crc);
+    journal_close(j, &e);
+    j = journal_open(p.journals, "a", &e);
+    assert_true(journal_begins(j, before) && journal_begins(j, after));
+    assert_true(journal_begins(j, (journal_mark){0, 0}));
+    journal_close(j, &e);
+    assert_int_equal(truncate(path, before.bytes), 0);
+    j = journal_open(p.journals, "a", &e);
+    assert_true(journal_begins(j, before) && !journal_begins(j, after));
+    journal_hash(j, 2001, 2); /* as long as before, and another */
+    journal_flush(j, false, &e);
+    assert_int_equal(journal_written(j).bytes, after.bytes);
+    assert_true(journal_begins(j, before) && !journal_begins(j, after));
+    assert_int_equal(journal_close(j, &e), STATUS_OK);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_lines_come_back),
@@ -325,6 +357,7 @@ int main(void) {
         TEST(test_damage_in_the_middle_is_named),
         TEST(test_key_given_twice_is_damage),
         TEST(test_newer_version_is_refused),
+        TEST(test_mark_tells_lost_lines),
         TEST(test_every_flipped_bit_is_found),
         TEST(test_version_decides_whether_a_checksum_is_needed),
         TEST(test_writer_refuses_a_damaged_journal),

@@ -327,6 +327,35 @@ static void test_shared_until_edited(void **unused) {
                      c);
 }
 
+/* Which text a run was trained on is told by this number. */
+static void test_every_bit_is_in_the_print(void **unused) {
+    (void)unused;
+    static const char whole[] = "a few words\nin lines of\nthree or four words\nand no end";
+    const long n = sizeof whole - 1;
+    arena *a = arena_new();
+    error e = {0};
+    corpus_spec spec = {made_text("print.txt", whole, (size_t)n), TOKEN_WORD, .2, .2};
+    const uint64_t print = corpus_read(a, &spec, &e)->print;
+    assert_true(corpus_open(&spec, &e)->print == print);
+    for (long bit = 0; bit < 8 * n; bit++) {
+        char text[sizeof whole];
+        memcpy(text, whole, sizeof whole);
+        text[bit / 8] = (char)(text[bit / 8] ^ 1 << bit % 8);
+        made_text("print.txt", text, (size_t)n);
+        assert_true(corpus_read(a, &spec, &e)->print != print);
+    }
+    for (long cut = 1; cut < n; cut++) {
+        made_text("print.txt", whole, (size_t)cut);
+        assert_true(corpus_read(a, &spec, &e)->print != print);
+    }
+    made_text("print.txt", whole, (size_t)n);
+    spec.path = made_text("elsewhere/print.txt", whole, (size_t)n);
+    assert_true(corpus_read(a, &spec, &e)->print == print);
+    spec.valid_share = .1;
+    assert_true(corpus_read(a, &spec, &e)->print != print);
+    arena_free(a);
+}
+
 static void test_data_folder(void **unused) {
     (void)unused;
     made_text("far.txt", "some text to be found", 21);
@@ -399,6 +428,7 @@ int main(void) {
         cmocka_unit_test(test_shares_of_almost_all),
         cmocka_unit_test(test_one_word),
         cmocka_unit_test(test_shared_until_edited),
+        cmocka_unit_test(test_every_bit_is_in_the_print),
         cmocka_unit_test(test_data_folder),
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_published),
