@@ -265,7 +265,6 @@ status command_bench(int argc, char **argv, error *e) {
     if (!s) s = refuse_no_row(w.only, !asked.mixers && !asked.convs, asked.mixers, asked.convs, e);
     if (!s) s = read_tables(&request, a, &asked, &format, e);
     if (!s && !(w.backend = backend_open(device, e))) s = e->code;
-    if (!s && db) s = refuse_foreign_file(db, e);
     if (!s && db) {
         w.journals = home_of(a, db).journal;
         if (!(w.store = store_open(db, &rebuild, e))) s = e->code;

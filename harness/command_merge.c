@@ -2,6 +2,7 @@
 #include "cli.h"
 #include "home.h"
 #include "results/merge.h"
+#include "results/store_place.h"
 #include "results/whole_file.h"
 
 #include <libgen.h>
@@ -47,7 +48,7 @@ static status merge_all(store *results, const char *journals, const cli_texts *s
 
 /* The folder of a database that does not exist yet. */
 static status make_home(arena *a, const char *db, error *e) {
-    status s = refuse_foreign_file(db, e);
+    status s = place_check(db, e);
     return s ? s : folder_create(dirname(arena_text(a, db)), e);
 }
 

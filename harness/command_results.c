@@ -219,7 +219,6 @@ status command_rebuild(int argc, char **argv, error *e) {
     bool damaged = false;
     long runs = 0, written = 0;
     if (!s) s = cli_refuse_words(&words, 0, argv[0], e);
-    if (!s) s = refuse_foreign_file(db, e);
     if (check) {
         if (!s) s = check_rebuilt(db, home_of(a, db).journal, e);
         arena_free(a);

@@ -71,7 +71,7 @@ static status run_grid(arena *a, const run_flags *f, const grid *g, error *e) {
     stale_results stale = STALE_WARN;
     share part = {0};
     const only *these = only_read(a, g, f->only, e);
-    if (!these || place_check(f->db, false, e) || read_pack(&most, f->pack, e) ||
+    if (!these || place_check(f->db, e) || read_pack(&most, f->pack, e) ||
         read_stale(&stale, f->stale, e) || (f->share && share_read(&part, f->share, e)))
         return e->code;
     const schedule_options options = {.db = f->db,

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <libgen.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -29,21 +28,4 @@ status home_make(const home *h, error *e) {
 
 const char *home_log(arena *a, const home *h, const char *run_id) {
     return arena_printf(a, "%s/%s.log", h->log, run_id);
-}
-
-status refuse_foreign_file(const char *db, error *e) {
-    static const char magic[] = "SQLite format 3";
-    char head[sizeof magic] = "";
-    struct stat info;
-    if (stat(db, &info)) return STATUS_OK;
-    if (S_ISDIR(info.st_mode))
-        return error_set(e, STATUS_ENVIRONMENT, "%s is a folder; name a file in it with --db.", db);
-    FILE *f = fopen(db, "rbe");
-    const bool whole = f && fread(head, 1, sizeof head, f) == sizeof head;
-    if (f) fclose(f);
-    if (!f || !info.st_size || (whole && !memcmp(head, magic, sizeof magic))) return STATUS_OK;
-    return error_set(e, STATUS_ENVIRONMENT,
-                     "%s is no SQLite database and is left alone; name another with --db, or move "
-                     "it away if it held this sweep: its runs are read again from the journals.",
-                     db);
 }

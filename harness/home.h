@@ -16,6 +16,3 @@ const char *home_log(arena *a, const home *h, const char *run_id);
 
 /* One that is there already is fine. */
 status make_folder(const char *path, error *e);
-
-/* A file that is no database is the user's own, named by mistake: it is left alone. */
-status refuse_foreign_file(const char *db, error *e);

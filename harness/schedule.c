@@ -228,8 +228,7 @@ static status import_unfinished(sweep *w, error *e) {
 
 static status open_store(sweep *w, error *e) {
     bool rebuild = false;
-    if (refuse_foreign_file(w->options->db, e) || refuse_foreign_file(w->db, e) ||
-        make_folder(dirname(arena_text(w->arena, w->options->db)), e) ||
+    if (make_folder(dirname(arena_text(w->arena, w->options->db)), e) ||
         make_folder(dirname(arena_text(w->arena, w->db)), e) || home_make(&w->home, e))
         return e->code;
     if (!(w->store = store_open(w->db, &rebuild, e))) return e->code;

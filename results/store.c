@@ -141,7 +141,7 @@ static status open_checked(store *s, bool *needs_rebuild, error *e) {
 store *store_open(const char *path, bool *needs_rebuild, error *e) {
     *needs_rebuild = false;
     store *s = store_new(path);
-    s->lock = place_check(path, false, e) ? -1 : place_lock(path, e);
+    s->lock = place_check(path, e) ? -1 : place_lock(path, e);
     if (s->lock >= 0 && open_checked(s, needs_rebuild, e) == STATUS_OK) return s;
     if (s->q.db) sql_close(&s->q);
     place_unlock(s->lock, path);
@@ -173,7 +173,7 @@ store *store_open_readonly(const char *path, error *e) {
                   "there is no results database %s; `mixgrid run FILE` creates it, --db names "
                   "another.",
                   path);
-    else if (!place_check(path, true, e) &&
+    else if (!place_check(path, e) &&
              !connect(s, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, e) &&
              !check_identity(s, &version, e)) {
         if (version == 0)

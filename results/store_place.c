@@ -131,7 +131,7 @@ int place_lock(const char *path, error *e) {
     return fd;
 }
 
-status place_check(const char *path, bool to_read, error *e) {
+status place_check(const char *path, error *e) {
     static const char magic[] = "SQLite format 3";
     char head[sizeof magic] = "";
     struct stat info;
@@ -142,13 +142,14 @@ status place_check(const char *path, bool to_read, error *e) {
     if (!S_ISREG(info.st_mode))
         return error_set(e, STATUS_ENVIRONMENT, "%s is no plain file; name another with --db.",
                          path);
-    FILE *f = to_read && info.st_size ? fopen(path, "rbe") : NULL;
+    FILE *f = info.st_size ? fopen(path, "rbe") : NULL;
     if (!f) return STATUS_OK;
     const bool whole = fread(head, 1, sizeof head, f) == sizeof head;
     fclose(f);
     if (whole && !memcmp(head, magic, sizeof magic)) return STATUS_OK;
     return error_set(e, STATUS_ENVIRONMENT,
-                     "%s is no SQLite database; name another with --db, or, if it held results, "
+                     "%s is no SQLite database and is left alone; name another with --db, or, if "
+                     "it held results, "
                      "move it away, and `mixgrid rebuild` makes it again from the journals.",
                      path);
 }

@@ -9,9 +9,9 @@
 /* Takes the lock; returns its descriptor, or -1 with an error that names a live owner or says what
  * is wrong with the folder. */
 int place_lock(const char *path, error *e);
-/* Refuses a path that can hold no database: a folder, a device, a pipe; where it is to be read, a
- * file too that does not begin like one. What is not there, or empty, passes. */
-status place_check(const char *path, bool to_read, error *e);
+/* Refuses a path that holds no database: a folder, a device, a pipe, a file that does not begin
+ * like one. What is not there, or empty, passes. */
+status place_check(const char *path, error *e);
 /* Somebody, here or on another machine, holds the lock now. */
 bool place_is_locked(const char *path);
 void place_unlock(int fd, const char *path); /* removes the file */

@@ -392,7 +392,7 @@ static void test_damaged_database_is_moved_aside(void **state) {
     for (int kind = 0; kind < 2; kind++) {
         char junk[4096];
         memset(junk, 0x5a, sizeof junk);
-        overwrite(p.db, kind == 0 ? 0 : 8192, junk, sizeof junk);
+        overwrite(p.db, kind == 0 ? 16 : 8192, junk, sizeof junk); /* behind the mark of SQLite */
         bool rebuild = false;
         error e = {0};
         s = store_open(p.db, &rebuild, &e);
@@ -417,6 +417,14 @@ static void test_foreign_and_newer_databases_are_left_alone(void **state) {
     sqlite3_close(db);
     assert_null(store_open(p.db, &rebuild, &e));
     assert_non_null(strstr(e.text, "another program and was left alone"));
+    e = (error){0};
+    char text[512], path[256];
+    snprintf(path, sizeof path, "%s.txt", p.db);
+    overwrite(path, 0, "precious: 1", 11);
+    assert_null(store_open(path, &rebuild, &e));
+    snprintf(text, sizeof text, "%s is no SQLite database and is left alone; ", path);
+    assert_non_null(strstr(e.text, text));
+    assert_int_equal(access(path, F_OK), 0);
     e = (error){0};
     assert_null(store_open_readonly(p.db, &e));
     unlink(p.db);
