@@ -48,6 +48,14 @@ static inline long fault_step(long all, long sample) {
     return step;
 }
 
+/* The first tried place, from 1. */
+static inline long fault_first(void) {
+    const char *asked = getenv("MIXGRID_FAULT_FIRST");
+    const long first = asked ? strtol(asked, NULL, 10) : 1;
+    CHECK(first > 0);
+    return first;
+}
+
 /* Is this row left out by MIXGRID_FAULT_ONLY? */
 static inline bool fault_is_left_out(const char *name) {
     const char *only = getenv("MIXGRID_FAULT_ONLY");
