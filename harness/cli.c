@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 const char default_db[] = "out/results.db";
@@ -19,7 +20,8 @@ const command commands[] = {
      command_submit},
     {"collect", "[FILE [key=value ...]]", "bring the shares of a sweep into one database",
      command_collect},
-    {"status", "", "how far each experiment of a database is", command_status},
+    {"status", "[EXPERIMENT]", "how far each experiment of a database is, what is running",
+     command_status},
     {"report", "EXPERIMENT|FILE", "tables and figures of an experiment", command_report},
     {"query", "SQL", "read the database with SQL, or with a preset", command_query},
     {"show", "RUN", "everything known about one run", command_show},
@@ -147,6 +149,13 @@ bool cli_is_terminal(int fd) {
 bool cli_has_color(int fd) {
     const char *none = getenv("NO_COLOR");
     return cli_is_terminal(fd) && !(none && *none);
+}
+
+int cli_screen(int fd, int *rows) {
+    struct winsize w;
+    const bool known = ioctl(fd, TIOCGWINSZ, &w) == 0;
+    if (rows) *rows = known && w.ws_row > 2 ? w.ws_row : 24;
+    return known && w.ws_col > 20 ? w.ws_col : 100;
 }
 
 status cli_flush(error *e) {

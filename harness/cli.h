@@ -41,6 +41,8 @@ status cli_refuse_words(const cli_texts *words, int most, const char *argv0, err
  * (no NO_COLOR, which counts if it is not empty). */
 bool cli_is_terminal(int fd);
 bool cli_has_color(int fd);
+/* Columns of a terminal, and its rows (may be NULL); what is common if it does not say. */
+int cli_screen(int fd, int *rows);
 /* Everything printed so far is on standard output, or the error says that it is not. */
 status cli_flush(error *e);
 

@@ -1,10 +1,10 @@
-/* command_results.c - mixgrid status, query, show, report, rebuild: reading what was measured. */
+/* command_results.c - mixgrid query, show, report, rebuild: reading what was measured. */
 #include "cli.h"
 #include "report/report.h"
+#include "results/query.h"
 #include "results/show.h"
-#include "results/summary.h"
+#include "results/store.h"
 #include "schedule.h"
-#include "slurm_view.h"
 
 #include <libgen.h>
 #include <stdio.h>
@@ -18,61 +18,6 @@ static status find_format(query_format *out, const char *name, error *e) {
             return STATUS_OK;
         }
     return error_set(e, STATUS_USAGE, "--format is table, csv, json or markdown, not %s.", name);
-}
-
-static status print_hash(store *results, error *e) {
-    char hash[65];
-    if (store_content_hash(results, hash, e)) return e->code;
-    printf("%s\n", hash);
-    return STATUS_OK;
-}
-
-static status print_shares(arena *a, const char *db, const slurm_array *array, int n, bool json,
-                           error *e) {
-    bool is_first = true;
-    for (int i = 0; i < n; i++) {
-        share_view *view = ARENA_NEW(a, share_view, array[i].shares);
-        if (slurm_array_look(view, a, db, &array[i], e)) return e->code;
-        if (json)
-            slurm_array_print_json(stdout, &array[i], view, &is_first);
-        else
-            slurm_array_print(stdout, &array[i], view);
-    }
-    if (json) printf("%s]\n", is_first ? "[" : "");
-    return STATUS_OK;
-}
-
-status command_status(int argc, char **argv, error *e) {
-    arena *a = arena_new();
-    const char *db = default_db;
-    bool json = false, shares = false, hash = false;
-    const cli_option options[] = {
-        {"db", CLI_TEXT, &db, "FILE", "results database (default out/results.db)"},
-        {"json", CLI_FLAG, &json, NULL, "for scripts"},
-        {"shares", CLI_FLAG, &shares, NULL, "only the shares of what was submitted"},
-        {"hash", CLI_FLAG, &hash, NULL, "only a hash of all results: equal for equal results"},
-    };
-    cli_texts words = {0};
-    store *results = NULL;
-    slurm_array *array = NULL;
-    int n_arrays = 0;
-    status s = CLI_PARSE(a, argc, argv, options, &words, e);
-    if (!s) s = cli_refuse_words(&words, hash || shares ? 0 : 1, argv[0], e);
-    if (!s && hash && (json || shares))
-        s = error_set(e, STATUS_USAGE,
-                      "--hash goes with neither --json nor --shares; leave it out.");
-    if (!s && !hash && (shares || !json)) s = slurm_array_list(&array, &n_arrays, a, db, e);
-    const bool collected = access(db, F_OK) == 0; /* or all is still with the shares */
-    if (!s && !shares && (collected || !n_arrays) && !(results = store_open_readonly(db, e)))
-        s = e->code;
-    if (!s && hash) s = print_hash(results, e);
-    if (!s && results && !hash)
-        s = summary_print(results, words.n ? words.text[0] : NULL, json ? QUERY_JSON : QUERY_TABLE,
-                          stdout, e);
-    if (!s && !hash && (shares || !json)) s = print_shares(a, db, array, n_arrays, json, e);
-    store_close(results);
-    arena_free(a);
-    return s;
 }
 
 status command_query(int argc, char **argv, error *e) {

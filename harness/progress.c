@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 enum { REDRAW_MS = 200, PLAIN_S = 15 };
@@ -120,11 +119,6 @@ static void sweep_line(const progress_view *v, char *text, size_t size) {
              v->running, v->failed, v->left, v->total, spent, eta);
 }
 
-static int columns(void) {
-    struct winsize w;
-    return ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 20 ? w.ws_col : 100;
-}
-
 void progress_draw(progress_view *v, bool force) {
     const double at = clock_steady_s(), wait = v->terminal ? 1e-3 * REDRAW_MS : PLAIN_S;
     if (!force && at - v->drawn_s < wait) return;
@@ -136,7 +130,7 @@ void progress_draw(progress_view *v, bool force) {
         return;
     }
     erase(v);
-    const int width = columns() - 1;
+    const int width = cli_screen(STDERR_FILENO, NULL) - 1;
     for (int i = 0; i < v->slots; i++) {
         const slot_view *s = &v->slot[i];
         if (!s->label) continue;

@@ -1,5 +1,6 @@
 /* query.h - one SELECT, or a named one, printed. Read-only whatever is asked. */
 #pragma once
+#include "jsontext.h"
 #include "kernels/core/error.h"
 #include "sql.h"
 
@@ -27,5 +28,7 @@ status query_run(const char *db_path, const char *what, const char *argument, qu
 
 /* Prints the rows of a statement that is bound and not yet stepped. */
 status query_print(sql *s, sqlite3_stmt *statement, query_format format, FILE *out, error *e);
-/* The row a statement stands on, as one JSON object without a line break. */
+/* The row a statement stands on, from its column `first` on, as members of a JSON object. */
+void query_put_members(jsontext *t, sqlite3_stmt *row, int first);
+/* The whole row as one JSON object without a line break. */
 void query_print_object(sqlite3_stmt *row, FILE *out);

@@ -4,7 +4,6 @@
  * formats are for eyes: 7 digits, and all rows are held to find the widths. */
 #include "query.h"
 
-#include "jsontext.h"
 #include "kernels/core/arena.h"
 
 #include <math.h>
@@ -63,14 +62,18 @@ static void put_json_cell(jsontext *t, sqlite3_stmt *row, int column) {
         jsontext_string(t, is_number(type) || type == SQLITE_NULL ? NULL : sql_text(row, column));
 }
 
+void query_put_members(jsontext *t, sqlite3_stmt *row, int first) {
+    for (int i = first; i < sqlite3_column_count(row); i++) {
+        jsontext_key(t, sqlite3_column_name(row, i));
+        put_json_cell(t, row, i);
+    }
+}
+
 void query_print_object(sqlite3_stmt *row, FILE *out) {
     arena *a = arena_new();
     jsontext t = {.arena = a};
     jsontext_put(&t, "{");
-    for (int i = 0; i < sqlite3_column_count(row); i++) {
-        jsontext_key(&t, sqlite3_column_name(row, i));
-        put_json_cell(&t, row, i);
-    }
+    query_put_members(&t, row, 0);
     jsontext_put(&t, "}");
     fputs(t.data, out);
     arena_free(a);

@@ -156,7 +156,7 @@ status place_check(const char *path, error *e) {
 
 bool place_is_locked(const char *path) {
     arena *a = arena_new();
-    const int fd = open(arena_printf(a, "%s.lock", path), O_RDWR | O_CLOEXEC);
+    const int fd = open(arena_printf(a, "%s.lock", path), O_RDONLY | O_CLOEXEC);
     struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     const bool held = fd >= 0 && !fcntl(fd, F_OFD_GETLK, &whole) && whole.l_type != F_UNLCK;
     if (fd >= 0) close(fd);

@@ -205,6 +205,17 @@ static void test_full_output_is_an_error(void **state) {
     fclose(out);
 }
 
+typedef status print_summary(const summary *, store *, FILE *, error *);
+
+static const char *summarized(print_summary *print, store *s, const summary *what) {
+    error e = {0};
+    memset(printed, 0, sizeof printed);
+    FILE *out = fmemopen(printed, sizeof printed - 1, "w");
+    if (print(what, s, out, &e)) fail_msg("%s", e.text);
+    fclose(out);
+    return printed;
+}
+
 static void test_summary(void **state) {
     (void)state;
     error e = {0};
@@ -217,15 +228,97 @@ static void test_summary(void **state) {
     assert_int_equal(counts.state[RUN_DIVERGED], 1);
     assert_int_equal(counts.state[RUN_PENDING], 1);
     assert_true(counts.wall_s == 3.5);
-    memset(printed, 0, sizeof printed);
-    FILE *out = fmemopen(printed, sizeof printed - 1, "w");
-    assert_int_equal(summary_print(s, NULL, QUERY_CSV, out, &e), STATUS_OK);
-    fclose(out);
-    assert_string_equal(printed, "experiment,cells,done,failed,diverged,timeout,running,pending,"
-                                 "preempted,cancelled,wall_s\r\nx,4,1,1,1,0,0,1,0,0,3.5\r\n");
-    assert_int_equal(summary_print(s, "y", QUERY_CSV, stdout, &e), STATUS_USAGE);
+    assert_string_equal(
+        summarized(summary_print, s, &(summary){.scheduler = SCHEDULER_GONE}),
+        "experiment  cells  done  failed  diverged  timeout  running  pending  preempted  "
+        "cancelled  wall_s\n"
+        "----------  -----  ----  ------  --------  -------  -------  -------  ---------  "
+        "---------  ------\n"
+        "x               4     1       1         1        0        0        1          0          "
+        "0     3.5\n");
+    assert_string_equal(
+        summarized(summary_print_json, s, &(summary){.scheduler = SCHEDULER_ALIVE}),
+        "[\n{\"experiment\":\"x\",\"cells\":4,\"done\":1,\"failed\":1,\"diverged\":1,\"timeout\":0,"
+        "\"running\":0,\"pending\":1,\"preempted\":0,\"cancelled\":0,\"wall_s\":3.5,"
+        "\"scheduler\":\"alive\",\"runs\":[]}\n]\n");
+    assert_int_equal(summary_print(&(summary){.experiment = "y"}, s, stdout, &e), STATUS_USAGE);
     assert_non_null(strstr(e.text, "holds no experiment `y`; it has x."));
     store_close(s);
+}
+
+static void says(const char *text, const char *part) {
+    if (!strstr(text, part)) fail_msg("no \"%s\" in:\n%s", part, text);
+}
+
+/* Twelve runs that are running, the last of them in its second attempt, and one that is done. */
+static void test_running(void **state) {
+    (void)state;
+    enum { N = 12 };
+    error e = {0};
+    place q = place_new();
+    store *s = fixture_open(&q);
+    store_cell cells[N + 1];
+    for (int i = 0; i <= N; i++) {
+        static char id[N + 1][8], label[N + 1][16];
+        snprintf(id[i], sizeof id[i], "r%02d", i);
+        snprintf(label[i], sizeof label[i], "seed=%d", i);
+        cells[i] = (store_cell){id[i], "{}", label[i], "{}"};
+        journal *j = journal_open(q.journals, id[i], &e);
+        const char *config = i == 2 ? "{\"train.steps\":40,\"train.epochs\":0.5}"
+                                    : "{\"train.steps\":40,\"train.epochs\":0}";
+        journal_attempt(j, id[i], config, FIXTURE_ENVIRONMENT, 1, -1, 1000 + i);
+        for (int step = 1; step <= 3 && i != 1; step++) {
+            const double loss = i == 3 && step == 3 ? (double)NAN : 3.0 / step;
+            journal_metric(j, "train", "", "loss", step, loss);
+            journal_metric(j, "train", "", "token_acc", step, 0.25 * step);
+        }
+        if (i == N - 1) journal_attempt(j, id[i], config, FIXTURE_ENVIRONMENT, 2, 2, 900);
+        if (i == N) journal_end(j, RUN_DONE, 40, 2, "");
+        assert_int_equal(journal_close(j, &e), STATUS_OK);
+    }
+    store_import_all(s, q.journals, NULL, &e);
+    store_experiment(s, "x", "x.yaml", "{}", cells, N + 1, NULL, &e);
+    store_experiment(s, "y", "y.yaml", "{}", cells + 3, 1, NULL, &e);
+    assert_int_equal(e.code, STATUS_OK);
+    const summary all = {.scheduler = SCHEDULER_ALIVE, .now_s = 1060.4},
+                  one = {"y", SCHEDULER_GONE, 1060};
+    long n;
+    assert_int_equal(summary_count_running(&n, &all, s, &e), STATUS_OK);
+    assert_int_equal(n, N);
+    assert_int_equal(summary_count_running(&n, &one, s, &e), STATUS_OK);
+    assert_int_equal(n, 1);
+
+    const char *text = summarized(summary_print, s, &all);
+    says(text, "\nrun  label    step  loss    acc    running_s\n");
+    says(text, "\nr11  seed=11  2/40  1.5000  0.500        160\n" /* later points are void */
+               "r00  seed=0   3/40  1.0000  0.750         60\n"   /* the last of each curve */
+               "r01  seed=1   0/40                        59\n"   /* nothing is logged yet */
+               "r02  seed=2   3     1.0000  0.750         58\n"); /* steps follow from epochs */
+    says(text, "r08  seed=8");
+    assert_null(strstr(text, "r09"));
+    assert_null(strstr(text, "r12"));
+    says(text, "\nand 2 more\n");
+    assert_null(strstr(text, "no scheduler"));
+
+    text = summarized(summary_print, s, &one);
+    says(text, "\nr03  seed=3  3/40  nan   0.750\nno scheduler is running: give");
+    assert_null(strstr(text, "more"));
+
+    json_t *array = json_loads(summarized(summary_print_json, s, &all), 0, NULL);
+    assert_int_equal(json_array_size(array), 2);
+    json_t *x = json_array_get(array, 0), *runs = json_object_get(x, "runs");
+    assert_int_equal(json_array_size(runs), N);
+    assert_int_equal(json_array_size(json_object_get(json_array_get(array, 1), "runs")), 1);
+    char *first = json_dumps(json_array_get(runs, 0), JSON_COMPACT);
+    assert_string_equal(first, "{\"run\":\"r00\",\"label\":\"seed=0\",\"step\":3,\"steps\":40,"
+                               "\"loss\":1,\"token_acc\":0.75,\"start_s\":1000}");
+    free(first);
+    assert_true(json_is_null(json_object_get(json_array_get(runs, 2), "steps")));
+    assert_string_equal(json_string_value(json_object_get(json_array_get(runs, 3), "loss")), "nan");
+    assert_true(json_is_null(json_object_get(json_array_get(runs, 1), "loss")));
+    json_decref(array);
+    store_close(s);
+    place_remove(&q);
 }
 
 static void test_show(void **state) {
@@ -300,6 +393,7 @@ int main(void) {
         cmocka_unit_test(test_no_database),
         cmocka_unit_test(test_full_output_is_an_error),
         cmocka_unit_test(test_summary),
+        cmocka_unit_test(test_running),
         cmocka_unit_test(test_show),
         cmocka_unit_test(test_provenance),
     };
