@@ -3,6 +3,9 @@
 #include "kernels/core/arena.h"
 #include "kernels/core/error.h"
 
+/* What a noun of a count ends in. */
+static inline const char *plural_s(long n) { return n == 1 ? "" : "s"; }
+
 typedef enum cli_type { CLI_FLAG, CLI_TEXT, CLI_COUNT, CLI_INDEX, CLI_LIST } cli_type;
 
 /* One option: --name (CLI_FLAG: bool *), --name VALUE (CLI_TEXT: const char **, CLI_COUNT: long *,

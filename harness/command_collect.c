@@ -93,10 +93,10 @@ static status import_cells(collection *c, error *e) {
 
 static void print_counts(const collection *c) {
     const long missing = c->running + c->interrupted + c->left;
-    printf("%s: %d cells: %ld done, %ld diverged, %ld failed, %ld running, %ld interrupted, %ld "
+    printf("%s: %d cell%s: %ld done, %ld diverged, %ld failed, %ld running, %ld interrupted, %ld "
            "left\n",
-           c->grid->experiment, c->grid->n, c->done, c->diverged, c->failed, c->running,
-           c->interrupted, c->left);
+           c->grid->experiment, c->grid->n, plural_s(c->grid->n), c->done, c->diverged, c->failed,
+           c->running, c->interrupted, c->left);
     if (!c->array) return;
     slurm_array_print(stdout, c->array, c->view);
     if (missing && c->array->job && !slurm_array_is_active(c->view, c->array->shares))

@@ -17,12 +17,13 @@ static void print_counts(const char *db, const merge_counts *c, bool json) {
                c->experiments.experiments, c->experiments.cells);
         return;
     }
-    printf("%s: of %ld runs %ld added, %ld replaced by a better one, %ld equal", db, c->runs,
-           c->added, c->replaced, c->equal);
+    printf("%s: of %ld run%s %ld added, %ld replaced by a better one, %ld equal", db, c->runs,
+           plural_s(c->runs), c->added, c->replaced, c->equal);
     if (c->kept) printf(", %ld no better than ours", c->kept);
     if (c->conflicts) printf(", %ld in conflict", c->conflicts);
-    printf("; %ld experiments and %ld cells added\n", c->experiments.experiments,
-           c->experiments.cells);
+    printf("; %ld experiment%s and %ld cell%s added\n", c->experiments.experiments,
+           plural_s(c->experiments.experiments), c->experiments.cells,
+           plural_s(c->experiments.cells));
     if (c->exported) printf("%ld had no journal; it was made from the rows\n", c->exported);
 }
 

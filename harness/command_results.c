@@ -171,7 +171,7 @@ status command_rebuild(int argc, char **argv, error *e) {
     }
     if (!s && !(results = store_open(db, &damaged, e))) s = e->code;
     if (!s) s = store_rebuild(results, home_of(a, db).journal, &runs, &written, e);
-    if (!s) printf("%ld runs imported into %s\n", runs, db);
+    if (!s) printf("%ld run%s imported into %s\n", runs, plural_s(runs), db);
     if (!s && written)
         printf("%ld of them had no journal; it was written from the rows\n", written);
     store_close(results);

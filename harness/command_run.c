@@ -19,7 +19,8 @@ typedef struct run_flags {
 } run_flags;
 
 static void print_outcome(const grid *g, const sweep_outcome *o) {
-    printf("%s: %ld cells: %ld done", g->experiment, o->cells, o->already + o->done);
+    printf("%s: %ld cell%s: %ld done", g->experiment, o->cells, plural_s(o->cells),
+           o->already + o->done);
     if (o->already) printf(" (%ld before)", o->already);
     if (o->diverged) printf(", %ld diverged", o->diverged);
     if (o->timeout) printf(", %ld timed out", o->timeout);

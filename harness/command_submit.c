@@ -71,7 +71,9 @@ static void choose_sizes(slurm_script *out, submission *s) {
     const int cells = s->plan.n;
     long shares = f->shares ? f->shares : DEFAULT_SHARES;
     if (shares > cells) {
-        if (f->shares) fprintf(stderr, "mixgrid: %d shares, as no more runs are missing\n", cells);
+        if (f->shares)
+            fprintf(stderr, "mixgrid: %d share%s, as no more runs are missing\n", cells,
+                    plural_s(cells));
         shares = cells;
     }
     s->array.shares = out->shares = (int)shares;
@@ -261,8 +263,8 @@ static status hand_over(submission *s, error *e) {
         write_text(path, s->script, e) || call_sbatch(s, path, e) ||
         slurm_array_write(s->db, &s->array, e))
         return e->code;
-    printf("%s: %d runs in %d shares, Slurm job %s\n", experiment, s->plan.n, s->array.shares,
-           s->array.job);
+    printf("%s: %d run%s in %d share%s, Slurm job %s\n", experiment, s->plan.n, plural_s(s->plan.n),
+           s->array.shares, plural_s(s->array.shares), s->array.job);
     printf("mixgrid status --db %s    how far it is\n", shell_word(a, s->flags->db));
     printf("mixgrid collect --db %s   results and report, at any time\n",
            shell_word(a, s->flags->db));
@@ -276,8 +278,9 @@ static status submit(submission *s, error *e) {
     s->home = home_of(a, s->db);
     if (find_missing(s, e)) return e->code;
     if (!s->plan.n) {
-        printf("%s: nothing to submit: %ld cells are done, %ld failed (again: --retry failed)\n",
-               s->grid->experiment, s->plan.already, s->plan.failed_before);
+        printf("%s: nothing to submit: %ld cell%s done, %ld failed (again: --retry failed)\n",
+               s->grid->experiment, s->plan.already, s->plan.already == 1 ? " is" : "s are",
+               s->plan.failed_before);
         return STATUS_OK;
     }
     if (write_script(s, e)) return e->code;

@@ -3,6 +3,7 @@
  * Speed: a few training steps are timed for each kind of model (task, length, vocabulary, mixer,
  * width, depth), at most MAX_MEASURED kinds; further kinds are given the mean rate. */
 #include "bench_model.h"
+#include "cli.h"
 #include "report/text.h"
 #include "rounds.h"
 #include "schedule.h"
@@ -92,15 +93,15 @@ static void print_packs(const sweep_plan *plan) {
             printf("\n");
         }
     }
-    if (plan->n > MAX_SHOWN) printf("  ... and %d more packs\n", plan->n - MAX_SHOWN);
+    if (plan->n > MAX_SHOWN)
+        printf("  ... and %d more pack%s\n", plan->n - MAX_SHOWN, plural_s(plan->n - MAX_SHOWN));
 }
 
 static void print_devices(const device_set *d, int each) {
     for (int i = 0; i < d->n && !d->is_processor; i++)
         printf("device %d: %s, %s: %.2f of %.2f GiB free, %.2f GiB for packs, %d worker%s\n", i,
                d->info[i].name, d->info[i].id, d->info[i].mem_free_bytes / 0x1p30,
-               d->info[i].mem_bytes / 0x1p30, device_room(d, i) / 0x1p30, each,
-               each == 1 ? "" : "s");
+               d->info[i].mem_bytes / 0x1p30, device_room(d, i) / 0x1p30, each, plural_s(each));
 }
 
 static void print_plan(const grid *g, const sweep_plan *plan, const device_set *d, int each,
@@ -112,22 +113,23 @@ static void print_plan(const grid *g, const sweep_plan *plan, const device_set *
         if (!largest || plan->pack[i].mem_bytes > largest->mem_bytes) largest = &plan->pack[i];
         too_large += plan->pack[i].mem_bytes > room;
     }
-    printf("experiment %s: %ld cells (%d merged, %d excluded), %ld already done, %ld failed "
-           "before, %d packs to run on %s\n",
-           g->experiment, plan->cells, g->merged, g->excluded, plan->already, plan->failed_before,
-           plan->n, d->backend->name);
+    printf("experiment %s: %ld cell%s (%d merged, %d excluded), %ld already done, %ld failed "
+           "before, %d pack%s to run on %s\n",
+           g->experiment, plan->cells, plural_s(plan->cells), g->merged, g->excluded, plan->already,
+           plan->failed_before, plan->n, plural_s(plan->n), d->backend->name);
     print_devices(d, each);
     if (!plan->n) return;
     printf(" pack  run           memory        cell\n");
     print_packs(plan);
     arena *a = arena_new();
     printf("largest pack %.2f MiB for %d run%s; about %s on %d worker%s (measured just now)\n",
-           largest->mem_bytes / 0x1p20, largest->n, largest->n == 1 ? "" : "s",
-           text_duration(a, seconds / workers), workers, workers == 1 ? "" : "s");
+           largest->mem_bytes / 0x1p20, largest->n, plural_s(largest->n),
+           text_duration(a, seconds / workers), workers, plural_s(workers));
     arena_free(a);
     if (too_large)
-        printf("%d packs need more than the %.2f GiB that this %s has free: they will fail\n",
-               too_large, room / 0x1p30, d->is_processor ? "machine" : "kind of device");
+        printf("%d pack%s more than the %.2f GiB that this %s has free: %s will fail\n", too_large,
+               too_large == 1 ? " needs" : "s need", room / 0x1p30,
+               d->is_processor ? "machine" : "kind of device", too_large == 1 ? "it" : "they");
 }
 
 /* Those already stopped are left out; the others may all get to their end. */

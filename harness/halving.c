@@ -2,6 +2,7 @@
 #include "halving.h"
 
 #include "catalog.h"
+#include "cli.h"
 #include "map.h"
 
 #include <math.h>
@@ -285,7 +286,8 @@ double halving_most(const halving *h) {
 void halving_text(char out[512], const halving *h) {
     const halving_rules *r = h->rules;
     const long *rung = h->member[0].rung;
-    int at = snprintf(out, 512, "early_terminate: %d groups, pauses at step", h->n_group);
+    int at = snprintf(out, 512, "early_terminate: %d group%s, pauses at step", h->n_group,
+                      plural_s(h->n_group));
     for (int k = 0; k < r->n_at && at < 400; k++)
         at += snprintf(out + at, 512 - (size_t)at, "%s %ld", k ? "," : "", rung[k]);
     snprintf(out + at, 512 - (size_t)at,

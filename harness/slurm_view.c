@@ -1,6 +1,7 @@
 /* slurm_view.c - see slurm_view.h. */
 #include "slurm_view.h"
 
+#include "cli.h"
 #include "results/jsontext.h"
 #include "results/store_place.h"
 #include "share.h"
@@ -60,9 +61,11 @@ static const char *state_of(const share_view *v) {
 
 void slurm_array_print(FILE *out, const slurm_array *array, const share_view *view) {
     if (array->job)
-        fprintf(out, "%s: %d shares, Slurm job %s\n", array->experiment, array->shares, array->job);
+        fprintf(out, "%s: %d share%s, Slurm job %s\n", array->experiment, array->shares,
+                plural_s(array->shares), array->job);
     else
-        fprintf(out, "%s: %d shares, not submitted\n", array->experiment, array->shares);
+        fprintf(out, "%s: %d share%s, not submitted\n", array->experiment, array->shares,
+                plural_s(array->shares));
     fprintf(out, "%7s  %-14s %7s %7s %9s %7s %8s %12s %7s\n", "share", "task", "cells", "done",
             "diverged", "failed", "running", "interrupted", "left");
     for (int i = 0; i < array->shares; i++) {

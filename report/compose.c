@@ -74,13 +74,18 @@ static int n_failed(const record *r) {
 
 /* ---- parts ----------------------------------------------------------------------------------- */
 
+/* A state as captions call it; the tables have the word of the database. */
+static const char *state_word(int state) {
+    return state == RUN_CANCELLED ? "stopped early" : run_state_name[state];
+}
+
 /* The line under the title: how much there is and how it went. */
 static void compose_facts(document *d, const record *r) {
     arena *a = d->arena;
     fact_add(d, arena_printf(a, "%d %s", r->n_run, r->n_run == 1 ? "run" : "runs"));
     for (int s = 0; s < N_RUN_STATE; s++)
         if (r->n_by_state[s])
-            fact_add(d, arena_printf(a, "%d %s", r->n_by_state[s], run_state_name[s]));
+            fact_add(d, arena_printf(a, "%d %s", r->n_by_state[s], state_word(s)));
     fact_add(d, arena_printf(a, "%s of training", text_duration(a, total_wall_s(r))));
 }
 
@@ -297,7 +302,7 @@ static void compose_checklist(document *d, const choice *c) {
     text states = text_new(a);
     for (int s = 0; s < N_RUN_STATE; s++)
         if (r->n_by_state[s])
-            text_add(&states, "%s%d %s", states.n ? ", " : "", r->n_by_state[s], run_state_name[s]);
+            text_add(&states, "%s%d %s", states.n ? ", " : "", r->n_by_state[s], state_word(s));
     line_add(&l, arena_printf(a,
                               "Runs: %d distinct configurations in %d cells (%s); all are "
                               "listed, none is left out by hand.",

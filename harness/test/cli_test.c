@@ -63,6 +63,10 @@ static void wrong_command_lines(void **state) {
         {"status a b " DONE, 2, {"does not know what to do with b", "--help"}},
         {"status none " DONE, 2, {"holds no experiment `none`; it has small.", NULL}},
         {"status small --hash " DONE, 2, {"does not know what to do with small", "--help"}},
+        {"status --every 3 " DONE, 2, {"--every 3 goes with --watch", "add it"}},
+        {"status --watch --every 0 " DONE, 2, {"a whole number from 1, not 0", NULL}},
+        {"status --watch --hash " DONE, 2, {"does not go with --watch", "leave one out"}},
+        {"status none --watch " DONE, 2, {"holds no experiment `none`; it has small.", NULL}},
         {"status --hash --json " DONE, 2, {"--hash goes with neither", "leave it out"}},
         {"report small --format latex " DONE, 2, {"--format latex goes with --print", "main"}},
         {"report small --print main --out x " DONE, 2, {"leave out --out.", NULL}},
@@ -350,6 +354,9 @@ static void dry_run_shows_cells_and_leaves_no_trace(void **state) {
     o = mixgrid(&shared, "run {}/grid.yaml " DONE "--dry-run --pack 8 train.seed=3,4,5");
     assert_non_null(strstr(o.out, "6 cells (0 merged, 0 excluded), 0 already done, 0 failed "
                                   "before, 2 packs"));
+    o = mixgrid(&f, "run {}/grid.yaml --dry-run model.mixer=cat train.seed=0");
+    assert_non_null(strstr(o.out, "small: 1 cell (0 merged"));
+    assert_non_null(strstr(o.out, "before, 1 pack to run on "));
     o = mixgrid(&f, "run {}/grid.yaml --dry-run model.mixer=cat model.d_model=65536 "
                     "model.layers=256");
     assert_int_equal(o.code, 0);

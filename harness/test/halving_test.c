@@ -237,7 +237,8 @@ static void report_counts_what_was_stopped(void **state) {
     assert_says(
         text, "8 runs were stopped early by early\\_terminate and count neither as results nor as "
               "failures.");
-    assert_says(text, "8 cancelled");
+    assert_says(text, "12 runs · 4 done · 8 stopped early · ");
+    assert_says(text, "configurations in 12 cells (4 done, 8 stopped early)");
     assert_null(strstr(text, "not complete"));
     assert_null(strstr(text, "not finished"));
     assert_null(strstr(text, "left out."));
