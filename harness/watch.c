@@ -53,8 +53,8 @@ static int draw(const char *text) {
         printf("%.*s\n", cut(text, length, width), text);
         text += length + 1;
     }
-    if (lines < total) printf("... and %d more lines\n", total - lines++);
-    return lines;
+    if (lines < total) printf("... and %d more lines\n", total - lines);
+    return lines + (lines < total);
 }
 
 static void erase(int lines) {
