@@ -127,8 +127,9 @@ static sqlite3_stmt *experiments(const summary *what, store *s, error *e) {
                     " count(*) FILTER (WHERE state = 'pending') AS pending,"
                     " count(*) FILTER (WHERE state = 'preempted') AS preempted,"
                     " count(*) FILTER (WHERE state = 'cancelled') AS cancelled,"
-                    " (SELECT total(wall_s) FROM run WHERE id IN"
-                    "  (SELECT run FROM cell WHERE experiment = e.name)) AS wall_s "
+                    " total(wall_s) FILTER (WHERE NOT EXISTS" /* a run in two cells counts once */
+                    "  (SELECT 1 FROM cell AS d WHERE d.run = c.run AND d.experiment = e.name"
+                    "   AND d.position < c.position)) AS wall_s "
                     "FROM experiment AS e LEFT JOIN cell AS c ON c.experiment = e.name "
                     "LEFT JOIN run AS r ON r.id = c.run "
                     "WHERE ?1 IS NULL OR e.name = ?1 GROUP BY e.name ORDER BY e.name",

@@ -279,6 +279,7 @@ static void test_running(void **state) {
     store_import_all(s, q.journals, NULL, &e);
     store_experiment(s, "x", "x.yaml", "{}", cells, N + 1, NULL, &e);
     store_experiment(s, "y", "y.yaml", "{}", cells + 3, 1, NULL, &e);
+    store_experiment(s, "z", "z.yaml", "{}", (store_cell[]){cells[N], cells[N]}, 2, NULL, &e);
     assert_int_equal(e.code, STATUS_OK);
     const summary all = {.scheduler = SCHEDULER_ALIVE, .now_s = 1060.4},
                   one = {"y", SCHEDULER_GONE, 1060};
@@ -289,6 +290,8 @@ static void test_running(void **state) {
     assert_int_equal(n, 1);
 
     const char *text = summarized(summary_print, s, &all);
+    says(text, "\nz               2     2       0         0        0        0        0          0"
+               "          0       2\n"); /* the time of a run in two cells counts once */
     says(text, "\nrun  label    step  loss    acc    running_s\n");
     says(text, "\nr11  seed=11  2/40  1.5000  0.500        160\n" /* later points are void */
                "r00  seed=0   3/40  1.0000  0.750         60\n"   /* the last of each curve */
@@ -305,7 +308,7 @@ static void test_running(void **state) {
     assert_null(strstr(text, "more"));
 
     json_t *array = json_loads(summarized(summary_print_json, s, &all), 0, NULL);
-    assert_int_equal(json_array_size(array), 2);
+    assert_int_equal(json_array_size(array), 3);
     json_t *x = json_array_get(array, 0), *runs = json_object_get(x, "runs");
     assert_int_equal(json_array_size(runs), N);
     assert_int_equal(json_array_size(json_object_get(json_array_get(array, 1), "runs")), 1);
