@@ -296,7 +296,16 @@ static void test_status_without_a_word_of_the_tasks(void **unused) {
     assert_says(&f, "status --db {}/sweep/r.db", 0, "      1  REQUEUED");
     assert_says(&f, "status --db {}/sweep/r.db", 0, "      3  TIMEOUT");
     assert_says(&f, "collect --db {}/sweep/r.db --no-report", 75, "1 done");
+    unlink(folder_at(&f, "out")); /* of the command before */
+    const pid_t watch = mixgrid_start(&f, "status --watch --every 1 --db {}/sweep/r.db");
+    for (int i = 0; i < 600 && !strstr(folder_read(&f, "out"), "REQUEUED"); i++) usleep(50000);
+    assert_int_equal(waitpid(watch, NULL, WNOHANG), 0); /* no lock, but a task of the array runs */
     write_program(&f, "squeue", "#!/bin/sh\necho 'error: Invalid job id specified' >&2\nexit 1\n");
+    const outcome watched = mixgrid_wait(&f, watch);
+    assert_int_equal(watched.code, 0);
+    assert_non_null(strstr(watched.out, "small           3     1 "));
+    assert_non_null(strstr(watched.out, "      2  RUNNING "));
+    assert_non_null(strstr(watched.out, "      2  ended "));
     assert_says(&f, "collect --db {}/sweep/r.db --no-report", 75, "the array has ended");
     assert_says(&f, SUBMIT "--shares 3", 0, "2 runs in 2 shares");
     const char *kept = folder_read(&f, "sweep/r.db.d/small.yaml");
