@@ -52,8 +52,9 @@ static status capture_open(capture *c, error *e) {
     return c->out ? STATUS_OK : error_set(e, STATUS_ENVIRONMENT, "out of memory.");
 }
 
-static char *capture_close(capture *c, arena *a) {
+static char *capture_close(capture *c, arena *a, error *e) {
     const bool bad = !c->out || fclose(c->out) || !c->bytes;
+    if (bad && !e->code) error_set(e, STATUS_ENVIRONMENT, "out of memory.");
     char *text = arena_text(a, bad ? "" : c->bytes);
     free(c->bytes);
     return text;
@@ -62,7 +63,7 @@ static char *capture_close(capture *c, arena *a) {
 static char *experiments_text(arena *a, const summary *what, store *s, bool json, error *e) {
     capture c;
     if (!capture_open(&c, e)) (json ? summary_print_json : summary_print)(what, s, c.out, e);
-    return capture_close(&c, a);
+    return capture_close(&c, a, e);
 }
 
 /* "" where nothing was submitted, but for JSON of the shares alone. */
@@ -78,7 +79,7 @@ static char *shares_text(arena *a, const slurm_array *array, share_view *const *
                 slurm_array_print(c.out, &array[i], view[i]);
         if (json) fprintf(c.out, "%s]\n", is_first ? "[" : "");
     }
-    return capture_close(&c, a);
+    return capture_close(&c, a, e);
 }
 
 static status look(watch_look *out, arena *a, const void *user, error *e) {
@@ -88,7 +89,7 @@ static status look(watch_look *out, arena *a, const void *user, error *e) {
     store *results = NULL;
     /* Before the rows: once the lock is free they are the last. */
     const bool locked = place_is_locked(f->db);
-    *out = (watch_look){.awaited = f->db, .may_be_replaced = locked};
+    *out = (watch_look){.awaited = f->db, .again_s = EVERY_S, .may_be_replaced = locked};
     if (slurm_array_list(&array, &n_arrays, a, f->db, e)) return e->code;
     out->again_s = (double)(f->every_s ? f->every_s : n_arrays ? EVERY_SLURM_S : EVERY_S);
     const bool elsewhere = n_arrays || place_remote(f->db);
