@@ -1,0 +1,97 @@
+/* experiment_fuzz.c - any bytes as the file of an experiment beside the journals.
+ *
+ * A file that is taken gives an experiment whose own file gives the same again, and joining it
+ * brings nothing more; one that is refused is named, and leaves the database as it was. */
+#include "kernels/test/fuzz.h"
+#include "results/experiment_file.h"
+#include "results/store_own.h"
+#include "results/whole_file.h"
+
+#include <sys/stat.h>
+
+static store *s;
+static char journals[96], folder[128];
+
+static void begin(void) {
+    char why[256];
+    error e = {0};
+    snprintf(journals, sizeof journals, "%s", fuzz_folder());
+    snprintf(folder, sizeof folder, "%s/experiments", journals);
+    CHECK(!mkdir(folder, 0777));
+    snprintf(folder, sizeof folder, "%s/experiments/results.db", journals);
+    CHECK(!mkdir(folder, 0777));
+    s = store_open_private(":memory:", "results.db", why, &e);
+    if (!s) BUG("%s%s", e.text, why);
+}
+
+static void forget(void) {
+    static const char script[] = "BEGIN; DELETE FROM cell; DELETE FROM experiment;"
+                                 "DELETE FROM run_param; DELETE FROM run; COMMIT";
+    if (sqlite3_exec(store_handle(s), script, NULL, NULL, NULL))
+        BUG("%s", sqlite3_errmsg(store_handle(s)));
+}
+
+static const char *input_path(arena *a) { return arena_printf(a, "%s/x.jsonl", folder); }
+
+static void write_input(arena *a, const uint8_t *data, size_t n) {
+    FILE *file = fopen(input_path(a), "wb");
+    CHECK(file && fwrite(data, 1, n, file) == n && !fclose(file));
+}
+
+/* Everything that experiments are, as one text. */
+static const char *known(arena *a) {
+    error e = {0};
+    sqlite3_stmt *row = sql_bind(
+        &s->q, &e,
+        "SELECT json_array((SELECT json_group_array(json_array(name, file, spec)) FROM experiment),"
+        "(SELECT json_group_array(json_array(experiment, position, run, label, axes, variant)) "
+        "FROM cell), (SELECT json_group_array(json_array(id, config, task, mixer, seed)) FROM run),"
+        "(SELECT json_group_array(json_array(run, key, number, text)) FROM run_param))",
+        "");
+    if (!sql_row(&s->q, row, &e)) BUG("%s", e.text);
+    const char *text = arena_text(a, sql_text(row, 0));
+    sqlite3_reset(row);
+    return text;
+}
+
+/* Takes what is there; the text of what is known then. */
+static const char *take(arena *a, bool join, experiment_counts *counts) {
+    error e = {0};
+    if (store_experiments_take(s, journals, join, counts, &e)) BUG("%s", e.text);
+    return known(a);
+}
+
+static void check_taken(arena *a) {
+    error e = {0};
+    experiment_counts counts;
+    const char *before = known(a);
+    CHECK(!strcmp(take(a, true, &counts), before) && !counts.experiments && !counts.cells);
+    sqlite3_stmt *row = sql_bind(&s->q, &e, "SELECT name FROM experiment", "");
+    CHECK(sql_row(&s->q, row, &e));
+    const char *name = file_name_safe(a, sql_text(row, 0));
+    sqlite3_reset(row);
+    CHECK(!unlink(input_path(a)));
+    if (store_experiments_save(s, journals, NULL, true, &e)) BUG("%s", e.text);
+    forget();
+    CHECK(!strcmp(take(a, false, &counts), before) && counts.experiments == 1);
+    CHECK(!unlink(arena_printf(a, "%s/%s.jsonl", folder, name)));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    if (!s) begin();
+    if (size > FUZZ_MAX_BYTES) return 0;
+    arena *a = arena_new();
+    error e = {0};
+    experiment_counts counts;
+    write_input(a, data, size);
+    if (!store_experiments_take(s, journals, false, &counts, &e)) {
+        check_taken(a);
+        forget();
+    } else {
+        fuzz_check_error(&e);
+        if (!strstr(e.text, "/x.jsonl")) BUG("names no file: %s", e.text);
+        CHECK(!strcmp(known(a), "[[],[],[],[]]"));
+    }
+    arena_free(a);
+    return 0;
+}
