@@ -7,6 +7,7 @@
 
 #include "journal_read.h"
 #include "jsontext.h"
+#include "line_seal.h"
 #include "store_own.h"
 #include "whole_file.h"
 
@@ -78,6 +79,7 @@ static status save_one(store *s, const char *folder, const char *name, bool repl
                                  "name) FROM experiment WHERE name = ?1",
                                  "t", name);
     while (sql_row(&s->q, row, e)) {
+        const long start = t.n;
         jsontext_printf(&t, "{\"v\":%d,\"type\":\"experiment\"", JOURNAL_VERSION);
         jsontext_key(&t, "name");
         jsontext_string(&t, name);
@@ -85,13 +87,14 @@ static status save_one(store *s, const char *folder, const char *name, bool repl
         jsontext_string(&t, sql_text(row, 0));
         put_field(&t, "cells", sql_text(row, 2));
         put_field(&t, "spec", sql_text(row, 1));
-        jsontext_put(&t, "}\n");
+        seal_put(&t, start);
     }
     row = sql_bind(&s->q, e,
                    "SELECT run, label, axes, config FROM cell JOIN run ON run.id = cell.run "
                    "WHERE experiment = ?1 ORDER BY position",
                    "t", name);
     while (sql_row(&s->q, row, e)) {
+        const long start = t.n;
         jsontext_printf(&t, "{\"v\":%d,\"type\":\"cell\"", JOURNAL_VERSION);
         jsontext_key(&t, "run");
         jsontext_string(&t, sql_text(row, 0));
@@ -99,7 +102,7 @@ static status save_one(store *s, const char *folder, const char *name, bool repl
         jsontext_string(&t, sql_text(row, 1));
         put_field(&t, "axes", sql_text(row, 2));
         put_field(&t, "config", sql_text(row, 3));
-        jsontext_put(&t, "}\n");
+        seal_put(&t, start);
     }
     long n = 0;
     error unread = {0};

@@ -8,6 +8,7 @@
 #include "clock.h"
 #include "journal_read.h"
 #include "jsontext.h"
+#include "line_seal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,6 +27,7 @@ struct journal {
     int fd;
     long attempt;
     jsontext text; /* lines not yet written */
+    long start;    /* of the last of them */
     error failed;  /* the first write that failed */
     journal_past past;
 };
@@ -50,19 +52,22 @@ static void remember(journal_past *past, const char *line, size_t n) {
     json_decref(object);
 }
 
-/* Length of the file without a torn tail: a last line without a newline, or one that is no JSON.
- */
-static off_t whole_length(journal_past *past, FILE *file) {
+/* Length of the file without a torn tail: a last line without a newline, or one that is no JSON
+ * and has no checksum at its end. */
+static off_t whole_length(journal *j, FILE *file, error *e) {
     char *line = NULL;
     size_t cap = 0;
     off_t end = 0, last = 0;
     ssize_t n;
-    while ((n = getline(&line, &cap, file)) > 0 && line[n - 1] == '\n') {
+    for (long number = 1; (n = getline(&line, &cap, file)) > 0 && line[n - 1] == '\n'; number++) {
+        if (seal_check(line, n) == SEAL_WRONG)
+            journal_damaged(j->path, number, "its checksum is another", e);
         last = end;
         end += n;
-        remember(past, line, (size_t)n);
+        remember(&j->past, line, (size_t)n);
     }
-    if (end > last && fseeko(file, last, SEEK_SET) == 0 && (n = getline(&line, &cap, file)) > 0) {
+    if (end > last && fseeko(file, last, SEEK_SET) == 0 && (n = getline(&line, &cap, file)) > 0 &&
+        seal_check(line, n) == SEAL_NONE) {
         json_t *object = json_loadb(line, (size_t)n, JOURNAL_JSON, NULL);
         if (!object) end = last;
         json_decref(object);
@@ -75,9 +80,10 @@ static status cut_torn_tail(journal *j, error *e) {
     FILE *file = fopen(j->path, "rbe");
     if (!file)
         return error_set(e, STATUS_ENVIRONMENT, "%s cannot be read: %s.", j->path, strerror(errno));
-    off_t end = whole_length(&j->past, file);
+    off_t end = whole_length(j, file, e);
     bool unread = ferror(file);
     fclose(file);
+    if (e->code) return e->code;
     struct stat info;
     if (unread || fstat(j->fd, &info) != 0)
         return error_set(e, STATUS_ENVIRONMENT, "%s cannot be read to its end.", j->path);
@@ -164,12 +170,13 @@ status journal_close(journal *j, error *e) {
 /* ---- lines -----------------------------------------------------------------------------------*/
 
 static jsontext *line_begin(journal *j, const char *type) {
+    j->start = j->text.n;
     jsontext_printf(&j->text, "{\"v\":%d,\"type\":\"%s\"", JOURNAL_VERSION, type);
     return &j->text;
 }
 
 static void line_end(journal *j) {
-    jsontext_put(&j->text, "}\n");
+    seal_put(&j->text, j->start);
     if (j->text.n >= BLOCK_BYTES) write_block(j);
 }
 

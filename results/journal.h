@@ -3,7 +3,9 @@
  * A worker process never opens the database. It appends to journal/<run id>.jsonl; the scheduler
  * imports journals into SQLite (store.h), and `mixgrid rebuild` can recreate the database from
  * them. A torn last line (power loss, SIGKILL) is ignored by the reader and cut off by the next
- * writer. Format, one object a line: {"v":1,"type":"...", ...}; see results/README.md. */
+ * writer. Format, one object a line: {"v":2,"type":"...", ...,"crc":"9a0b1c2d"}; the last field is
+ * a checksum (line_seal.h), without which a line is damaged. Lines of version 1 have none and are
+ * read as well. See results/README.md. */
 #pragma once
 #include "kernels/core/error.h"
 
@@ -11,7 +13,7 @@
 
 typedef struct journal journal;
 
-enum { JOURNAL_VERSION = 1 };
+enum { JOURNAL_VERSION = 2, JOURNAL_OLDEST = 1 }; /* written; still read */
 
 /* How a run ended, or where it stands. Order and names are part of the database. */
 typedef enum run_state {
@@ -31,7 +33,7 @@ extern const char *const run_state_name[N_RUN_STATE]; /* "pending", "running", .
 static inline bool run_has_result(run_state s) { return s == RUN_DONE || s == RUN_DIVERGED; }
 
 /* Opens for appending; creates the folder and the file, cuts a torn tail. NULL with an error when
- * that fails or another process is writing this journal. */
+ * that fails, a line has a wrong checksum, or another process is writing this journal. */
 journal *journal_open(const char *folder, const char *run_id, error *e);
 /* The last attempt in the journal when it was opened; attempt 0: none. */
 typedef struct journal_past {

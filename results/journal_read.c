@@ -2,6 +2,7 @@
 #include "journal_read.h"
 
 #include "kernels/core/arena.h"
+#include "line_seal.h"
 
 #include <errno.h>
 
@@ -69,35 +70,47 @@ static bool next_text(journal_reader *r, error *e) {
     return true;
 }
 
-bool journal_read_line(journal_reader *r, const char **text, json_t **line, error *e) {
-    long before = r->offset;
-    json_decref(r->line);
-    r->line = NULL;
-    if (!next_text(r, e)) {
-        journal_read_seek(r, before);
-        return false;
-    }
-    json_error_t why;
-    r->line = json_loadb(r->text, (size_t)(r->offset - before), JOURNAL_JSON, &why);
+status journal_damaged(const char *path, long number, const char *why, error *e) {
+    return error_set(e, STATUS_ENVIRONMENT,
+                     "%s, line %ld is damaged (%s); what precedes it is kept. Remove the line, or "
+                     "the file to train the run again.",
+                     path, number, why);
+}
+
+/* Checks the line in r->text, which starts at r->start, and parses it into r->line; not when it is
+ * torn, which is no error. The checksum comes first: without it nothing else is to be trusted, not
+ * even the version. */
+static void parse(journal_reader *r, error *e) {
+    const long start = r->start, n = r->offset - start;
+    const seal_state seal = seal_check(r->text, n);
+    json_error_t why = {.text = "its checksum is another"};
+    if (seal != SEAL_WRONG) r->line = json_loadb(r->text, (size_t)n, JOURNAL_JSON, &why);
     if (!r->line) {
-        if (next_text(r, e)) {
-            r->start = before;
-            error_set(e, STATUS_ENVIRONMENT,
-                      "%s, line %ld is damaged (%s); what precedes it is kept. Remove the line, or "
-                      "the file to train the run again.",
-                      r->path, journal_read_number(r), why.text);
-        }
-        journal_read_seek(r, before);
-        return false;
+        const bool is_torn = seal == SEAL_NONE && !next_text(r, e);
+        r->start = start;
+        if (!is_torn) journal_damaged(r->path, journal_read_number(r), why.text, e);
+        return;
     }
-    json_int_t version = json_integer_value(json_object_get(r->line, "v"));
-    if (version != JOURNAL_VERSION) {
+    const json_int_t version = json_integer_value(json_object_get(r->line, "v"));
+    if (version < JOURNAL_OLDEST || version > JOURNAL_VERSION)
         error_set(e, STATUS_ENVIRONMENT,
                   version > JOURNAL_VERSION
                       ? "%s, line %ld was written by a newer mixgrid (journal version %lld, this "
                         "one reads %d); update mixgrid."
                       : "%s, line %ld is no line of a journal (\"v\" is %lld, expected %d).",
                   r->path, journal_read_number(r), (long long)version, JOURNAL_VERSION);
+    else if (version > JOURNAL_OLDEST && seal == SEAL_NONE)
+        journal_damaged(r->path, journal_read_number(r), "its checksum is missing", e);
+}
+
+bool journal_read_line(journal_reader *r, const char **text, json_t **line, error *e) {
+    const long before = r->offset;
+    error bad = {0};
+    json_decref(r->line);
+    r->line = NULL;
+    if (next_text(r, &bad)) parse(r, &bad);
+    if (bad.code) error_set(e, bad.code, "%s", bad.text);
+    if (bad.code || !r->line) {
         journal_read_seek(r, before);
         return false;
     }

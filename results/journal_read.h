@@ -1,7 +1,8 @@
 /* journal_read.h - the complete lines of a journal, from any offset, while it may still grow.
  *
  * The end is where no further line is complete: a last line without newline, or a last line that
- * is no JSON, is a torn tail and is left for its writer. The same in the middle is damage. */
+ * is no JSON and has no checksum at its end, is a torn tail and is left for its writer. The same in
+ * the middle is damage, and so is a wrong or missing checksum anywhere. */
 #pragma once
 #include "journal.h"
 #include "sha256.h"
@@ -25,6 +26,9 @@ bool journal_read_line(journal_reader *r, const char **text, json_t **line, erro
 long journal_read_offset(const journal_reader *r);      /* behind the last line returned */
 long journal_read_number(const journal_reader *r);      /* its number, counted from 1 */
 void journal_read_seek(journal_reader *r, long offset); /* an offset returned earlier */
+
+/* The error for a line that is not as it was written; `why` goes on from "is damaged". */
+status journal_damaged(const char *path, long number, const char *why, error *e);
 
 /* SHA-256 over the first and the last bytes of [0, offset); "" when the file is shorter. */
 void journal_read_fingerprint(journal_reader *r, long offset, char out[SHA256_HEX]);

@@ -42,8 +42,8 @@ status store_experiment(store *s, const char *name, const char *file, const char
 
 /* Imports every new complete line of a journal in one transaction; idempotent. Finished runs appear
  * with state, final values and metrics. No journal yet: nothing to do. Another journal under the
- * same name: what came from the first is deleted. A damaged line is an error that names it; the
- * lines before it are kept. */
+ * same name: what came from the first is deleted, unless the other is damaged. A damaged line is an
+ * error that names it; the lines before it are kept. */
 status store_import(store *s, const char *journal_folder, const char *run_id, error *e);
 /* Imports all journals of a folder, in the order of their names, and counts them (`n_runs` may be
  * NULL), and the experiments beside them that the database lacks. One that fails does not stop the

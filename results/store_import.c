@@ -357,26 +357,30 @@ status store_forget(store *s, const char *run_id, error *e) {
     return store_commit(s, e);
 }
 
-/* Sets the reader behind what is imported already. */
-static void seek_new(importer *m, journal_reader *r) {
+/* Sets the reader behind what is imported already. True: that came from another journal and was
+ * deleted. */
+static bool seek_new(importer *m, journal_reader *r) {
     char was[SHA256_HEX] = "", is[SHA256_HEX];
     sqlite3_stmt *row = sql_bind(
         m->q, m->failed, "SELECT offset, fingerprint FROM import WHERE run = ?1", "t", m->run);
-    if (!sql_row(m->q, row, m->failed)) return;
+    if (!sql_row(m->q, row, m->failed)) return false;
     long offset = (long)sqlite3_column_int64(row, 0);
     snprintf(was, sizeof was, "%s", sql_text(row, 1));
     sqlite3_reset(row);
     journal_read_fingerprint(r, offset, is);
-    if (strcmp(was, is) == 0)
-        journal_read_seek(r, offset);
-    else
+    if (strcmp(was, is) != 0) {
         forget_run(m);
+        return true;
+    }
+    journal_read_seek(r, offset);
+    return false;
 }
 
-/* `bad`: a line that ended the import early. */
+/* `bad`: a line that ended the import early. A journal that took the place of another does not
+ * count then: it may be the same one, damaged, and rows of a whole journal are worth more. */
 static status import_journal(importer *m, journal_reader *r) {
     sql_do(m->q, m->failed, "BEGIN", "");
-    if (!m->failed->code) seek_new(m, r);
+    const bool replaces = !m->failed->code && seek_new(m, r);
     long start = journal_read_offset(r), end = start;
     while (!m->failed->code && journal_read_line(r, &m->text, &m->line, m->bad)) {
         error why = {0}, *bad = m->bad;
@@ -399,7 +403,7 @@ static status import_journal(importer *m, journal_reader *r) {
                "INSERT OR REPLACE INTO import (run, offset, fingerprint) VALUES (?1, ?2, ?3)",
                "tit", m->run, end, fingerprint);
     }
-    return store_commit(m->s, m->failed);
+    return store_commit(m->s, replaces && m->bad->code ? m->bad : m->failed);
 }
 
 status store_import(store *s, const char *journal_folder, const char *run_id, error *e) {

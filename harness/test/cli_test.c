@@ -2,6 +2,7 @@
  * nothing ends by a signal or with two sentences where one is meant. */
 #include "folder_fixture.h"
 #include "results/store.h"
+#include "results/test/store_fixture.h"
 #include "tasks/npy.h"
 
 #include <setjmp.h>
@@ -402,6 +403,7 @@ static void conflicts_are_told_and_compared(void **state) {
     assert_non_null(loss);
     char *digit = strchr(strstr(loss, "value"), '.') + 3;
     *digit = *digit == '7' ? '3' : '7';
+    fixture_reseal(text, (long)strlen(text));
     assert_int_equal(mkdir(folder_at(&f, "b"), 0777), 0);
     folder_write(&f, arena_printf(f.arena, "b/%s.jsonl", run), text);
     o = mixgrid(&f, "merge {}/b --db {}/c/results.db");

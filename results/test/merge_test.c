@@ -4,6 +4,7 @@
 #include "results/compare.h"
 #include "results/experiment_file.h"
 #include "results/merge.h"
+#include "results/whole_file.h"
 #include "store_fixture.h"
 
 #include <dirent.h>
@@ -213,24 +214,46 @@ static void test_rebuild_brings_everything_back(void **state) {
     store_close(s);
 }
 
+/* The byte at `offset` behind the start of `found`, its first place in the file. */
+static void change_byte(const char *path, const char *found, long offset, char to) {
+    error e = {0};
+    arena *a = arena_new();
+    long n;
+    char *bytes = file_bytes(a, path, -1, &n, &e);
+    assert_non_null(bytes);
+    bytes[n] = '\0';
+    char *at = strstr(bytes, found);
+    assert_non_null(at);
+    assert_int_not_equal(at[offset], to);
+    at[offset] = to;
+    assert_int_equal(file_replace(path, bytes, n, &e), STATUS_OK);
+    arena_free(a);
+}
+
+/* A line broken in two, and one digit of one value. */
 static void test_damaged_journal_leaves_the_rows_in_place(void **state) {
     (void)state;
-    error e = {0};
     long n, written;
     char path[256], hash[65];
-    fixture_attempt(&ours, "a", 1, -1, 9, RUN_DONE, 1);
-    store *s = fixture_open(&ours);
-    import_all(s, &ours);
-    snprintf(hash, sizeof hash, "%s", hash_of(s));
     snprintf(path, sizeof path, "%s/a.jsonl", ours.journals);
-    FILE *file = fopen(path, "r+b");
-    fseek(file, 600, SEEK_SET);
-    fputs("\n\n{", file);
-    fclose(file);
-    assert_int_equal(store_rebuild(s, ours.journals, &n, &written, &e), STATUS_ENVIRONMENT);
-    assert_non_null(strstr(e.text, "Remove the line, or the file"));
-    assert_string_not_equal(fixture_ask(s, "SELECT count(*) FROM run"), "0");
-    store_close(s);
+    for (int kind = 0; kind < 2; kind++) {
+        error e = {0};
+        fixture_attempt(&ours, "a", 1, -1, 9, RUN_DONE, 1);
+        store *s = fixture_open(&ours);
+        import_all(s, &ours);
+        snprintf(hash, sizeof hash, "%s", hash_of(s));
+        if (kind == 0)
+            change_byte(path, "\"step\":3", 0, '\n');
+        else
+            change_byte(path, "\"step\":3,\"value\":0.25", 19, '4');
+        assert_int_equal(store_rebuild(s, ours.journals, &n, &written, &e), STATUS_ENVIRONMENT);
+        assert_non_null(strstr(e.text, "a.jsonl, line 9 is damaged ("));
+        assert_non_null(strstr(e.text, "Remove the line, or the file"));
+        ask_is(s, "SELECT value FROM metric WHERE step = 3", "0.25");
+        store_close(s);
+        unlink(path);
+        unlink(ours.db);
+    }
 }
 
 static const char cell_runs[] =
@@ -271,16 +294,18 @@ static void test_experiment_files_of_two_databases_stay_apart(void **state) {
 static void test_damaged_experiment_file_is_named(void **state) {
     (void)state;
     static const char *const run[] = {"a", "b"};
-    static const char *const tail[] = {"[]\n", "{\"v\":1,\"type\":\"cell\",\"run\":\"z\"}\n", NULL};
+    static const char *const tail[] = {"[]\n", "{\"v\":1,\"type\":\"cell\",\"run\":\"z\"}\n", NULL,
+                                       ""};
     char path[256];
     snprintf(path, sizeof path, "%s/experiments/results.db/x.jsonl", ours.journals);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         store *s = fixture_open(&ours);
         add_experiment(s, &ours, "x", run, 2);
         store_close(s);
         FILE *file = fopen(path, "a");
         if (tail[i]) fputs(tail[i], file);
         fclose(file);
+        if (i == 3) change_byte(path, "\"train.lr\":0.3", 13, '2');
         if (!tail[i]) assert_int_equal(truncate(path, 200), 0);
         unlink(ours.db);
         s = fixture_open(&ours);

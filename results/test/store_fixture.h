@@ -2,6 +2,7 @@
 #pragma once
 #include "kernels/core/error.h"
 #include "results/journal.h"
+#include "results/line_seal.h"
 #include "results/store.h"
 
 #include <ftw.h>
@@ -52,6 +53,18 @@ static inline void fixture_attempt(const place *p, const char *run, long attempt
     }
     if (state != RUN_RUNNING) journal_end(j, state, to, 1.5, state == RUN_DONE ? "" : "why");
     CHECK(journal_close(j, &e) == STATUS_OK);
+}
+
+/* After a change of the bytes: the checksum of each line that has one is made right again, as if
+ * the changed line had been written. */
+static inline void fixture_reseal(char *text, long n) {
+    for (char *line = text, *end; (end = memchr(line, '\n', (size_t)(text + n - line)));
+         line = end + 1) {
+        char seal[SEAL_BYTES + 1];
+        if (seal_check(line, end - line) != SEAL_WRONG) continue;
+        seal_make(seal, line, end - line - SEAL_BYTES);
+        memcpy(end - SEAL_BYTES, seal, SEAL_BYTES);
+    }
 }
 
 /* The first column of the first row, as text in a static buffer; "(none)" without a row. */
