@@ -1,8 +1,9 @@
 /* override_fuzz.c - any words as the settings of a command line, one a line, over a grid that has a
- * bit of everything in three cells: what settings do is decided before cells are many. */
+ * bit of everything in two cells of one mixer: what settings do is decided before cells are many.
+ * More words than MAX_WORDS would only repeat it. */
 #include "grid_input.h"
 
-enum { MAX_WORDS = 32 };
+enum { MAX_WORDS = 10 };
 
 static const char grid_text[] = "experiment: e\n"
                                 "recipe: null\n"
@@ -10,7 +11,7 @@ static const char grid_text[] = "experiment: e\n"
                                 "  task: {name: mqar, length: 8, vocab: 64, pairs: 2}\n"
                                 "  model: {d_model: 8}\n"
                                 "grid:\n"
-                                "  model.mixer: [attention, cat]\n"
+                                "  model.mixer: [cat]\n"
                                 "  train.lr: [1e-3]\n"
                                 "when:\n"
                                 "  - if: {model.mixer: cat}\n"

@@ -22,7 +22,8 @@ static const char runs[] =
     "INSERT INTO c SELECT row_number() OVER () - 1, m.value, t.value, l.value, n.value,"
     " CASE m.value WHEN 'cat' THEN 2 + l.key END, s.value, 'done'"
     " FROM json_each('[\"cat\",\"gla\"]') m, json_each('[\"nar\",\"mqar\"]') t,"
-    " json_each('[0.1,0.03,1e-5]') l, json_each('[64,32]') n, json_each('[2,1]') s;"
+    " json_each('[0.1,0.03,1e-5]') l, json_each('[64,32]') n, json_each('[2,1]') s"
+    " WHERE l.key = 0 OR (s.value = 1 AND t.value = 'nar' AND n.value = 64);"
     "UPDATE c SET state = 'failed' WHERE i % 11 = 3;"
     "UPDATE c SET state = 'diverged' WHERE i % 11 = 8;"
     "INSERT INTO run (id, config, task, mixer, seed, state, params, state_size, wall_s, attempts,"
@@ -124,12 +125,12 @@ static void check_script(const char *text) {
 }
 
 static void render(arena *a, const table *t) {
-    for (int format = 0; t && format < N_TABLE_FORMAT; format++) {
+    static const table_format formats[] = {TABLE_TERMINAL, TABLE_LATEX, TABLE_CSV};
+    for (int i = 0; t && i < 3; i++) { /* the others come with the page */
         text out = text_new(a);
-        table_render(&out, t, (table_format)format, false);
+        table_render(&out, t, formats[i], false);
         check_utf8(out.s);
-        if (format == TABLE_CSV) check_csv(out.s);
-        if (format == TABLE_HTML) check_html(out.s);
+        if (formats[i] == TABLE_CSV) check_csv(out.s);
     }
 }
 

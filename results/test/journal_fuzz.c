@@ -36,20 +36,6 @@ static void forget(void) {
         BUG("%s", sqlite3_errmsg(store_handle(s)));
 }
 
-static const char OPEN_SEAL[] = ",\"crc\":\"????????\"}\n";
-
-/* Puts the right checksums in place of the open ones. */
-static void seal(char *text, long n) {
-    const long length = sizeof OPEN_SEAL - 1;
-    for (char *line = text, *at = text; at + length <= text + n; at++) {
-        char right[SEAL_BYTES + 1];
-        if (at > text && at[-1] == '\n') line = at;
-        if (memcmp(at, OPEN_SEAL, (size_t)length)) continue;
-        seal_make(right, line, at - line);
-        memcpy(at, right, SEAL_BYTES);
-    }
-}
-
 static void write_journal(const void *data, size_t n) {
     char path[256];
     snprintf(path, sizeof path, "%s/r.jsonl", p.journals);
@@ -76,7 +62,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size) {
     if (!s) begin();
     if (size > FUZZ_MAX_BYTES) return 0;
     memcpy(data, input, size);
-    seal(data, (long)size);
+    fixture_seal(data, (long)size);
     forget();
     write_journal(data, size);
     import(whole, &e);

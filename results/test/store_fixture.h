@@ -67,6 +67,19 @@ static inline void fixture_reseal(char *text, long n) {
     }
 }
 
+/* Puts the right checksums in place of the open ones, ????????, at the ends of lines. */
+static inline void fixture_seal(char *text, long n) {
+    static const char open_seal[] = ",\"crc\":\"????????\"}\n";
+    const long length = sizeof open_seal - 1;
+    for (char *line = text, *at = text; at + length <= text + n; at++) {
+        char right[SEAL_BYTES + 1];
+        if (at > text && at[-1] == '\n') line = at;
+        if (memcmp(at, open_seal, (size_t)length)) continue;
+        seal_make(right, line, at - line);
+        memcpy(at, right, SEAL_BYTES);
+    }
+}
+
 /* The first column of the first row, as text in a static buffer; "(none)" without a row. */
 static inline const char *fixture_ask(store *s, const char *query) {
     static char answer[4096];
