@@ -1,8 +1,9 @@
 /* experiment_fuzz.c - any bytes as the file of an experiment beside the journals.
  *
- * A file that is taken gives an experiment whose own file gives the same again, and joining it
- * brings nothing more; one that is refused is named, and leaves the database as it was. A line that
- * ends in the seal ???????? gets the right one first; every other seal stays, and is mostly wrong.
+ * A file that is taken gives the experiment that it says, whose own file gives the same again, and
+ * joining it brings nothing more; one that is refused is named, and leaves the database as it was.
+ * A line that ends in the seal ???????? gets the right one first; every other seal stays, and is
+ * mostly wrong.
  */
 #include "kernels/test/fuzz.h"
 #include "results/experiment_file.h"
@@ -10,6 +11,7 @@
 #include "results/whole_file.h"
 #include "store_fixture.h"
 
+#include <jansson.h>
 #include <sys/stat.h>
 
 static store *s;
@@ -36,12 +38,14 @@ static void forget(void) {
 
 static const char *input_path(arena *a) { return arena_printf(a, "%s/x.jsonl", folder); }
 
-static void write_input(arena *a, const uint8_t *data, size_t n) {
+/* What was written, with its seals. */
+static const char *write_input(arena *a, const uint8_t *data, size_t n) {
     char *text = arena_alloc(a, n + 1);
     for (size_t i = 0; i < n; i++) text[i] = (char)data[i];
     fixture_seal(text, (long)n);
     FILE *file = fopen(input_path(a), "wb");
     CHECK(file && fwrite(text, 1, n, file) == n && !fclose(file));
+    return text;
 }
 
 /* Everything that experiments are, as one text. */
@@ -67,6 +71,41 @@ static const char *take(arena *a, bool join, experiment_counts *counts) {
     return known(a);
 }
 
+/* Is column i the value of the key? An object is one to SQLite and to Jansson. */
+static void check_column(sqlite3_stmt *row, int i, const json_t *line, const char *key) {
+    const json_t *said = json_object_get(line, key);
+    const char *known = sql_text(row, i);
+    json_t *object = json_is_object(said) ? json_loads(known, 0, NULL) : NULL;
+    if (object ? !json_equal(object, said) : strcmp(known, json_string_value(said)))
+        BUG("%s: %s", key, known);
+    json_decref(object);
+}
+
+/* The database against the lines of the input. */
+static void check_said(const char *text, size_t n) {
+    error e = {0};
+    const char *end;
+    for (long i = -1; (end = memchr(text, '\n', n)); i++) {
+        json_t *line = json_loadb(text, (size_t)(end - text), 0, NULL);
+        sqlite3_stmt *row =
+            i < 0 ? sql_bind(&s->q, &e, "SELECT name, file, spec FROM experiment", "")
+                  : sql_bind(&s->q, &e,
+                             "SELECT c.run, label, axes, config FROM cell AS c JOIN run ON run.id "
+                             "= c.run WHERE position = ?1",
+                             "i", i);
+        n -= (size_t)(end + 1 - text);
+        text = end + 1;
+        if (!line && !n) break; /* torn */
+        CHECK(line && sql_row(&s->q, row, &e));
+        check_column(row, 0, line, i < 0 ? "name" : "run");
+        check_column(row, 1, line, i < 0 ? "file" : "label");
+        check_column(row, 2, line, i < 0 ? "spec" : "axes");
+        if (!i) check_column(row, 3, line, "config"); /* a run has the first */
+        sqlite3_reset(row);
+        json_decref(line);
+    }
+}
+
 static void check_taken(arena *a) {
     error e = {0};
     experiment_counts counts;
@@ -89,8 +128,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     arena *a = arena_new();
     error e = {0};
     experiment_counts counts;
-    write_input(a, data, size);
+    const char *text = write_input(a, data, size);
     if (!store_experiments_take(s, journals, false, &counts, &e)) {
+        check_said(text, size);
         check_taken(a);
         forget();
     } else {
