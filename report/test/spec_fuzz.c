@@ -67,31 +67,31 @@ static void begin(void) {
     if (sqlite3_exec(store_handle(s), runs, NULL, NULL, &why)) BUG("%s", why);
 }
 
-static void set_spec(const char *text, size_t n) {
+static void set_spec(const char *json, size_t n) {
     static sqlite3_stmt *set;
     if (!set)
         CHECK(!sqlite3_prepare_v2(store_handle(s), "UPDATE experiment SET spec = ?1", -1, &set,
                                   NULL));
-    sqlite3_bind_text(set, 1, text, (int)n, SQLITE_STATIC);
+    sqlite3_bind_text(set, 1, json, (int)n, SQLITE_STATIC);
     CHECK(sqlite3_step(set) == SQLITE_DONE);
     sqlite3_reset(set);
 }
 
-static void check_utf8(const char *text) {
-    json_t *string = json_string(text);
-    if (!string) BUG("not UTF-8: %s", text);
+static void check_utf8(const char *p) {
+    json_t *string = json_string(p);
+    if (!string) BUG("not UTF-8: %s", p);
     json_decref(string);
 }
 
 /* Fields of each record of CSV. */
-static void check_csv(const char *text) {
+static void check_csv(const char *p) {
     int first = 0, fields = 1;
     bool quoted = false;
-    for (; *text; text++) {
-        if (*text == '"') quoted = !quoted;
-        if (quoted || (*text != ',' && *text != '\n')) continue;
+    for (; *p; p++) {
+        if (*p == '"') quoted = !quoted;
+        if (quoted || (*p != ',' && *p != '\n')) continue;
         fields++;
-        if (*text == ',') continue;
+        if (*p == ',') continue;
         if (!first) first = fields;
         CHECK(fields == first);
         fields = 1;
@@ -101,24 +101,24 @@ static void check_csv(const char *text) {
 
 /* A tag of the page is a word with a blank or > behind it, and but for the program's own script
  * nothing runs. */
-static void check_html(const char *text) {
-    const char *script = strstr(text, "<script>");
-    check_utf8(text);
-    for (const char *at = text; (at = strchr(at, '<')) && (!script || at <= script); at++) {
+static void check_html(const char *p) {
+    const char *script = strstr(p, "<script>");
+    check_utf8(p);
+    for (const char *at = p; (at = strchr(at, '<')) && (!script || at <= script); at++) {
         const char *end = at + 1 + (at[1] == '/' || at[1] == '!');
         while (isalnum((unsigned char)*end)) end++;
         CHECK(isalnum((unsigned char)end[-1]) && (*end == ' ' || *end == '>'));
     }
-    CHECK(script && !strstr(script + 1, "<script") && !strstr(text, "why <b>"));
+    CHECK(script && !strstr(script + 1, "<script") && !strstr(p, "why <b>"));
 }
 
 /* Outside of single quotes a script has no text of others: nothing that runs a command. */
-static void check_script(const char *text) {
+static void check_script(const char *p) {
     bool quoted = false;
-    for (; *text; text++) {
-        if (*text == '\'') quoted = !quoted;
-        CHECK(!quoted || *text != '\n');
-        if (!quoted) CHECK(*text != '`' && *text != '!' && strncmp(text, "system", 6));
+    for (; *p; p++) {
+        if (*p == '\'') quoted = !quoted;
+        CHECK(!quoted || *p != '\n');
+        if (!quoted) CHECK(*p != '`' && *p != '!' && strncmp(p, "system", 6));
     }
     CHECK(!quoted);
 }

@@ -29,13 +29,6 @@ static void begin(void) {
     if (!s) BUG("%s%s", e.text, why);
 }
 
-static void forget(void) {
-    static const char script[] = "BEGIN; DELETE FROM cell; DELETE FROM experiment;"
-                                 "DELETE FROM run_param; DELETE FROM run; COMMIT";
-    if (sqlite3_exec(store_handle(s), script, NULL, NULL, NULL))
-        BUG("%s", sqlite3_errmsg(store_handle(s)));
-}
-
 static const char *input_path(arena *a) { return arena_printf(a, "%s/x.jsonl", folder); }
 
 /* What was written, with its seals. */
@@ -117,7 +110,7 @@ static void check_taken(arena *a) {
     sqlite3_reset(row);
     CHECK(!unlink(input_path(a)));
     if (store_experiments_save(s, journals, NULL, true, &e)) BUG("%s", e.text);
-    forget();
+    fixture_empty(store_handle(s));
     CHECK(!strcmp(take(a, false, &counts), before) && counts.experiments == 1);
     CHECK(!unlink(arena_printf(a, "%s/%s.jsonl", folder, name)));
 }
@@ -132,7 +125,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (!store_experiments_take(s, journals, false, &counts, &e)) {
         check_said(text, size);
         check_taken(a);
-        forget();
+        fixture_empty(store_handle(s));
     } else {
         fuzz_check_error(&e);
         if (!strstr(e.text, "/x.jsonl")) BUG("names no file: %s", e.text);

@@ -27,15 +27,6 @@ static void begin(void) {
     CHECK(!sqlite3_exec(store_handle(s), "PRAGMA foreign_keys = OFF", NULL, NULL, NULL));
 }
 
-static void forget(void) {
-    static const char script[] =
-        "BEGIN; DELETE FROM import; DELETE FROM artifact; DELETE FROM event; DELETE FROM attempt;"
-        "DELETE FROM environment; DELETE FROM param_hash; DELETE FROM final; DELETE FROM point;"
-        "DELETE FROM series; DELETE FROM run_param; DELETE FROM run; COMMIT";
-    if (sqlite3_exec(store_handle(s), script, NULL, NULL, NULL))
-        BUG("%s", sqlite3_errmsg(store_handle(s)));
-}
-
 static void write_journal(const void *data, size_t n) {
     char path[256];
     snprintf(path, sizeof path, "%s/r.jsonl", p.journals);
@@ -63,12 +54,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size) {
     if (size > FUZZ_MAX_BYTES) return 0;
     memcpy(data, input, size);
     fixture_seal(data, (long)size);
-    forget();
+    fixture_empty(store_handle(s));
     write_journal(data, size);
     import(whole, &e);
     import(again, &other);
     CHECK(!strcmp(whole, again) && !strcmp(e.text, other.text));
-    forget();
+    fixture_empty(store_handle(s));
     write_journal(data, size / 2); /* a torn line is no error, but damage in the middle is */
     import(again, &other);
     write_journal(data, size);

@@ -67,6 +67,34 @@ static inline void fixture_reseal(char *text, long n) {
     }
 }
 
+/* Empties the database but for the sweep's bench; statements are prepared once. */
+static inline void fixture_empty(sqlite3 *db) {
+    static const char *const text[] = {
+        "BEGIN",
+        "DELETE FROM cell",
+        "DELETE FROM experiment",
+        "DELETE FROM import",
+        "DELETE FROM artifact",
+        "DELETE FROM event",
+        "DELETE FROM attempt",
+        "DELETE FROM environment",
+        "DELETE FROM param_hash",
+        "DELETE FROM final",
+        "DELETE FROM point",
+        "DELETE FROM series",
+        "DELETE FROM run_param",
+        "DELETE FROM run",
+        "COMMIT",
+    };
+    enum { N = sizeof text / sizeof *text };
+    static sqlite3_stmt *statement[N];
+    for (int i = 0; i < N; i++) {
+        if (!statement[i]) sqlite3_prepare_v2(db, text[i], -1, &statement[i], NULL);
+        if (sqlite3_step(statement[i]) != SQLITE_DONE) BUG("%s: %s", text[i], sqlite3_errmsg(db));
+        sqlite3_reset(statement[i]);
+    }
+}
+
 /* Puts the right checksums in place of the open ones, ????????, at the ends of lines. */
 static inline void fixture_seal(char *text, long n) {
     static const char open_seal[] = ",\"crc\":\"????????\"}\n";
