@@ -181,7 +181,7 @@ static status keep(const request *q, const subject *s, const char *name, double 
              VOCAB, batch_of(q, s->time));
     const store_bench row = {(double)time(NULL), number, name, shape, q->backend->name, unit,
                              q->environment_json};
-    return store_bench_add(q->store, &row, e);
+    return store_bench_add(q->store, q->journals, &row, e);
 }
 
 /* ---- mixers ------------------------------------------------------------------------------ */

@@ -8,6 +8,7 @@
 typedef struct bench_mixers_request {
     const backend *backend; /* open */
     store *store;           /* NULL: only printed */
+    const char *journals;   /* the folder beside it */
     const char *environment_json, *only;
     const int *length; /* [n_length] ascending */
     int n_length;

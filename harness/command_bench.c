@@ -10,6 +10,7 @@
 #include "cli.h"
 #include "results/provenance.h"
 #include "results/store.h"
+#include "schedule.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -72,8 +73,9 @@ typedef struct way way;
 typedef struct bench {
     const backend *backend;
     bool is_gpu;
-    const way *ways; /* [N_WAY] */
-    store *store;    /* NULL: only printed */
+    const way *ways;      /* [N_WAY] */
+    store *store;         /* NULL: only printed */
+    const char *journals; /* the folder beside it */
     const char *environment_json, *only;
     long milliseconds;
     double mem_bytes; /* for one model; of a GPU's free memory a tenth is left to the driver */
@@ -84,7 +86,7 @@ static status keep(const bench *w, const char *shape_text, const char *name, dou
     if (!w->store) return STATUS_OK;
     const store_bench row = {(double)time(NULL), number, name, shape_text, w->backend->name, unit,
                              w->environment_json};
-    return store_bench_add(w->store, &row, e);
+    return store_bench_add(w->store, w->journals, &row, e);
 }
 
 /* What is timed: on a processor one run on one and two threads and two runs side by side, on a GPU,
@@ -175,6 +177,7 @@ static status print_tables(const bench *w, const tables *asked, bench_mixers_req
     q.backend = w->backend;
     q.mem_bytes = w->mem_bytes;
     q.store = w->store;
+    q.journals = w->journals;
     q.environment_json = w->environment_json;
     q.only = w->only;
     q.seconds = 1e-3 * (double)w->milliseconds;
@@ -239,7 +242,11 @@ status command_bench(int argc, char **argv, error *e) {
     status s = CLI_PARSE(a, argc, argv, options, &words, e);
     if (!s) s = read_tables(&request, a, &asked, &format, e);
     if (!s && !(w.backend = backend_open(device, e))) s = e->code;
-    if (!s && db && !(w.store = store_open(db, &rebuild, e))) s = e->code;
+    if (!s && db) {
+        w.journals = home_of(a, db).journal;
+        if (!(w.store = store_open(db, &rebuild, e))) s = e->code;
+        if (!s && rebuild) s = store_import_all(w.store, w.journals, NULL, e);
+    }
     if (!s) {
         device_info info;
         w.mem_bytes = w.is_gpu ? 0.9 * info.mem_free_bytes : 8e9;

@@ -11,7 +11,6 @@
 #include "store_own.h"
 #include "whole_file.h"
 
-#include <dirent.h>
 #include <libgen.h>
 #include <unistd.h>
 
@@ -28,35 +27,6 @@ static const char *experiments_of(arena *a, const char *journal_folder) {
 static const char *folder_for(arena *a, const char *journal_folder, const char *db) {
     const char *base = file_name_safe(a, basename(arena_text(a, db)));
     return arena_printf(a, "%s/%s", experiments_of(a, journal_folder), base);
-}
-
-static int is_folder(const struct dirent *entry) { return entry->d_name[0] != '.'; }
-
-static int is_experiment(const struct dirent *entry) {
-    size_t n = strlen(entry->d_name), ending = sizeof ENDING - 1;
-    return entry->d_name[0] != '.' && n > ending && !strcmp(entry->d_name + n - ending, ENDING);
-}
-
-static int by_bytes(const struct dirent **a, const struct dirent **b) {
-    return strcmp((*a)->d_name, (*b)->d_name);
-}
-
-typedef struct names {
-    const char **name; /* [n] in order of bytes */
-    int n;
-} names;
-
-/* Nothing where there is no such folder. */
-static names list(arena *a, const char *folder, int (*wanted)(const struct dirent *)) {
-    struct dirent **entry = NULL;
-    int n = scandir(folder, &entry, wanted, by_bytes);
-    names out = {.name = ARENA_NEW(a, const char *, n > 0 ? n : 1), .n = n > 0 ? n : 0};
-    for (int i = 0; i < out.n; i++) {
-        out.name[i] = arena_text(a, entry[i]->d_name);
-        free(entry[i]);
-    }
-    free(entry);
-    return out;
 }
 
 /* ---- writing ---- */
@@ -271,11 +241,8 @@ static status take_one(store *s, const char *folder, const char *stem, bool join
 static status take_folder(store *s, const char *folder, bool join, experiment_counts *counts,
                           error *e) {
     arena *a = arena_new();
-    names file = list(a, folder, is_experiment);
-    for (int i = 0; i < file.n; i++) {
-        int length = (int)(strlen(file.name[i]) - strlen(ENDING));
-        take_one(s, folder, arena_printf(a, "%.*s", length, file.name[i]), join, counts, e);
-    }
+    const names file = folder_names(a, folder, ENDING);
+    for (int i = 0; i < file.n; i++) take_one(s, folder, file.name[i], join, counts, e);
     arena_free(a);
     return e->code;
 }
@@ -290,7 +257,7 @@ status store_experiments_take(store *s, const char *journal_folder, bool join,
     if (has_own && !join) take_folder(s, own, false, counts, e);
     names folder = {0};
     if (join || (is_empty && !has_own))
-        folder = list(a, experiments_of(a, journal_folder), is_folder);
+        folder = folder_names(a, experiments_of(a, journal_folder), "");
     for (int i = 0; i < folder.n; i++)
         take_folder(s, arena_printf(a, "%s/%s", experiments_of(a, journal_folder), folder.name[i]),
                     true, counts, e);

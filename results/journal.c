@@ -61,7 +61,7 @@ static off_t whole_length(journal *j, FILE *file, error *e) {
     ssize_t n;
     for (long number = 1; (n = getline(&line, &cap, file)) > 0 && line[n - 1] == '\n'; number++) {
         if (seal_check(line, n) == SEAL_WRONG)
-            journal_damaged(j->path, number, "its checksum is another", e);
+            journal_refuse(e, j->path, number, true, "its checksum is another");
         last = end;
         end += n;
         remember(&j->past, line, (size_t)n);
@@ -102,7 +102,17 @@ static void sync_folder(const char *folder) {
     close(fd);
 }
 
-static status open_file(journal *j, const char *folder, error *e) {
+/* A lock that cannot be had for other reasons (a file system without any) stops nobody. */
+static bool is_locked_out(int fd, bool waits) {
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    int failed;
+    do {
+        failed = fcntl(fd, waits ? F_OFD_SETLKW : F_OFD_SETLK, &whole);
+    } while (failed && waits && errno == EINTR);
+    return failed && (errno == EAGAIN || errno == EACCES);
+}
+
+static status open_file(journal *j, const char *folder, bool waits, error *e) {
     if (mkdir(folder, 0777) != 0 && errno != EEXIST)
         return error_set(e, STATUS_ENVIRONMENT,
                          "the journal folder %s cannot be created: %s; create it or name another.",
@@ -111,8 +121,7 @@ static status open_file(journal *j, const char *folder, error *e) {
     if (j->fd < 0)
         return error_set(e, STATUS_ENVIRONMENT, "the journal %s cannot be written: %s.", j->path,
                          strerror(errno));
-    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    if (fcntl(j->fd, F_OFD_SETLK, &whole) != 0 && (errno == EAGAIN || errno == EACCES))
+    if (is_locked_out(j->fd, waits))
         return error_set(e, STATUS_ENVIRONMENT,
                          "the journal %s is being written by another process: this run is already "
                          "being trained; wait for it.",
@@ -122,15 +131,23 @@ static status open_file(journal *j, const char *folder, error *e) {
     return STATUS_OK;
 }
 
-journal *journal_open(const char *folder, const char *run_id, error *e) {
+static journal *open_named(const char *folder, const char *name, bool waits, error *e) {
     arena *a = arena_new();
     journal *j = ARENA_NEW(a, journal, 1);
     *j = (journal){.arena = a, .fd = -1, .text.arena = a};
-    j->path = arena_printf(a, "%s/%s.jsonl", folder, run_id);
-    if (open_file(j, folder, e) == STATUS_OK) return j;
+    j->path = arena_printf(a, "%s/%s.jsonl", folder, name);
+    if (open_file(j, folder, waits, e) == STATUS_OK) return j;
     if (j->fd >= 0) close(j->fd);
     arena_free(a);
     return NULL;
+}
+
+journal *journal_open(const char *folder, const char *run_id, error *e) {
+    return open_named(folder, run_id, false, e);
+}
+
+journal *journal_open_shared(const char *folder, const char *name, error *e) {
+    return open_named(folder, name, true, e);
 }
 
 /* ---- writing ---------------------------------------------------------------------------------*/
@@ -304,5 +321,26 @@ void journal_verdict(journal *j, const char *run_id, const char *config_json, lo
     put_text(t, "message", message);
     put_text(t, "log_tail", log_tail);
     put_object(t, "config", config_json);
+    line_end(j);
+}
+
+void journal_environment(journal *j, const char *digest, const char *environment_json) {
+    jsontext *t = line_begin(j, "environment");
+    put_text(t, "sha256", digest);
+    put_object(t, "environment", environment_json);
+    line_end(j);
+}
+
+void journal_bench(journal *j, double time_s, const char *name, const char *shape,
+                   const char *backend, double value, const char *unit,
+                   const char *environment_sha256) {
+    jsontext *t = line_begin(j, "bench");
+    put_real(t, "time_s", time_s);
+    put_text(t, "name", name);
+    put_text(t, "shape", shape);
+    put_text(t, "backend", backend);
+    put_real(t, "value", value);
+    put_text(t, "unit", unit);
+    put_text(t, "environment", environment_sha256);
     line_end(j);
 }

@@ -13,6 +13,9 @@
 
 typedef struct journal journal;
 
+/* The one journal that is no run's: measured speeds, of all databases beside the folder. */
+#define JOURNAL_BENCH "bench"
+
 enum { JOURNAL_VERSION = 2, JOURNAL_OLDEST = 1 }; /* written; still read */
 
 /* How a run ended, or where it stands. Order and names are part of the database. */
@@ -35,6 +38,8 @@ static inline bool run_has_result(run_state s) { return s == RUN_DONE || s == RU
 /* Opens for appending; creates the folder and the file, cuts a torn tail. NULL with an error when
  * that fails, a line has a wrong checksum, or another process is writing this journal. */
 journal *journal_open(const char *folder, const char *run_id, error *e);
+/* As journal_open, for a file that several processes append to: waits while another has it open. */
+journal *journal_open_shared(const char *folder, const char *name, error *e);
 /* The last attempt in the journal when it was opened; attempt 0: none. */
 typedef struct journal_past {
     long attempt;
@@ -81,3 +86,8 @@ void journal_end(journal *j, run_state state, long step, double wall_s, const ch
 void journal_verdict(journal *j, const char *run_id, const char *config_json, long attempt,
                      run_state state, int exit_code, int signal_number, const char *message,
                      const char *log_tail);
+/* Of JOURNAL_BENCH: surroundings, and a row of the table bench that names them by their hash. */
+void journal_environment(journal *j, const char *digest, const char *environment_json);
+void journal_bench(journal *j, double time_s, const char *name, const char *shape,
+                   const char *backend, double value, const char *unit,
+                   const char *environment_sha256);

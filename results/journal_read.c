@@ -18,6 +18,15 @@ struct journal_reader {
     json_t *line;
 };
 
+names journal_runs(arena *a, const char *folder) {
+    names all = folder_names(a, folder, ".jsonl");
+    int n = 0;
+    for (int i = 0; i < all.n; i++)
+        if (strcmp(all.name[i], JOURNAL_BENCH) != 0) all.name[n++] = all.name[i];
+    if (all.n > 0) all.n = n;
+    return all;
+}
+
 status journal_read_open(journal_reader **out, const char *folder, const char *run_id, error *e) {
     arena *a = arena_new();
     journal_reader *r = ARENA_NEW(a, journal_reader, 1);
@@ -70,11 +79,12 @@ static bool next_text(journal_reader *r, error *e) {
     return true;
 }
 
-status journal_damaged(const char *path, long number, const char *why, error *e) {
+status journal_refuse(error *e, const char *path, long number, bool damaged, const char *why) {
     return error_set(e, STATUS_ENVIRONMENT,
-                     "%s, line %ld is damaged (%s); what precedes it is kept. Remove the line, or "
-                     "the file to train the run again.",
-                     path, number, why);
+                     "%s, line %ld is %s%s%s; what precedes it is kept. Remove the line, or remove "
+                     "the file: `mixgrid rebuild` writes it again from what the database has, and "
+                     "`mixgrid run` trains what is missing then.",
+                     path, number, damaged ? "damaged (" : "wrong: ", why, damaged ? ")" : "");
 }
 
 /* Checks the line in r->text, which starts at r->start, and parses it into r->line; not when it is
@@ -88,7 +98,7 @@ static void parse(journal_reader *r, error *e) {
     if (!r->line) {
         const bool is_torn = seal == SEAL_NONE && !next_text(r, e);
         r->start = start;
-        if (!is_torn) journal_damaged(r->path, journal_read_number(r), why.text, e);
+        if (!is_torn) journal_refuse(e, r->path, journal_read_number(r), true, why.text);
         return;
     }
     const json_int_t version = json_integer_value(json_object_get(r->line, "v"));
@@ -100,7 +110,7 @@ static void parse(journal_reader *r, error *e) {
                       : "%s, line %ld is no line of a journal (\"v\" is %lld, expected %d).",
                   r->path, journal_read_number(r), (long long)version, JOURNAL_VERSION);
     else if (version > JOURNAL_OLDEST && seal == SEAL_NONE)
-        journal_damaged(r->path, journal_read_number(r), "its checksum is missing", e);
+        journal_refuse(e, r->path, journal_read_number(r), true, "its checksum is missing");
 }
 
 bool journal_read_line(journal_reader *r, const char **text, json_t **line, error *e) {

@@ -6,6 +6,7 @@
 #pragma once
 #include "journal.h"
 #include "sha256.h"
+#include "whole_file.h"
 
 #include <jansson.h>
 
@@ -14,6 +15,9 @@
 enum { JOURNAL_JSON = JSON_REJECT_DUPLICATES };
 
 typedef struct journal_reader journal_reader;
+
+/* The runs that have a journal in the folder; as folder_names. */
+names journal_runs(arena *a, const char *folder);
 
 /* `*out` is NULL with STATUS_OK when there is no such journal. */
 status journal_read_open(journal_reader **out, const char *folder, const char *run_id, error *e);
@@ -27,8 +31,9 @@ long journal_read_offset(const journal_reader *r);      /* behind the last line 
 long journal_read_number(const journal_reader *r);      /* its number, counted from 1 */
 void journal_read_seek(journal_reader *r, long offset); /* an offset returned earlier */
 
-/* The error for a line that is not as it was written; `why` goes on from "is damaged". */
-status journal_damaged(const char *path, long number, const char *why, error *e);
+/* The error for a line that is not as it was written (`damaged`), or that says what no line may
+ * say, and what to do about it. */
+status journal_refuse(error *e, const char *path, long number, bool damaged, const char *why);
 
 /* SHA-256 over the first and the last bytes of [0, offset); "" when the file is shorter. */
 void journal_read_fingerprint(journal_reader *r, long offset, char out[SHA256_HEX]);

@@ -24,15 +24,18 @@ static void put_bytes(jsontext *t, const char *bytes, long n) {
 void jsontext_put(jsontext *t, const char *text) { put_bytes(t, text, (long)strlen(text)); }
 
 void jsontext_printf(jsontext *t, const char *format, ...) {
+    const long room = t->cap - t->n;
     va_list args;
     va_start(args, format);
-    long need = vsnprintf(NULL, 0, format, args);
+    const long need = vsnprintf(room ? t->data + t->n : NULL, (size_t)room, format, args);
     va_end(args);
     if (need < 0) BUG("unprintable format: %s", format);
-    reserve(t, need);
-    va_start(args, format);
-    vsnprintf(t->data + t->n, (size_t)need + 1, format, args);
-    va_end(args);
+    if (need >= room) { /* a second time, where it fits */
+        reserve(t, need);
+        va_start(args, format);
+        vsnprintf(t->data + t->n, (size_t)need + 1, format, args);
+        va_end(args);
+    }
     t->n += need;
 }
 

@@ -5,11 +5,11 @@
  * changes. Cost: the copy, and for each run one read of its journal. */
 #include "merge.h"
 
+#include "journal_read.h"
 #include "merge_run.h"
 #include "store_own.h"
 #include "whole_file.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <ftw.h>
 #include <libgen.h>
@@ -22,14 +22,6 @@ static const char ENDING[] = ".jsonl";
 static bool has_ending(const char *name) {
     size_t n = strlen(name);
     return n > sizeof ENDING - 1 && strcmp(name + n - (sizeof ENDING - 1), ENDING) == 0;
-}
-
-static int is_journal(const struct dirent *entry) {
-    return entry->d_name[0] != '.' && has_ending(entry->d_name);
-}
-
-static int by_bytes(const struct dirent **a, const struct dirent **b) {
-    return strcmp((*a)->d_name, (*b)->d_name);
 }
 
 static bool is_folder(const char *path) {
@@ -45,15 +37,16 @@ static void take_run(merger *m, const char *folder, const char *run, error *e) {
 }
 
 static long take_journals(merger *m, const char *folder, error *e) {
-    struct dirent **entry = NULL;
-    int n = scandir(folder, &entry, is_journal, by_bytes);
-    for (int i = 0; i < n; i++) {
-        entry[i]->d_name[strlen(entry[i]->d_name) - strlen(ENDING)] = '\0';
-        take_run(m, folder, entry[i]->d_name, e);
-        free(entry[i]);
-    }
-    free(entry);
-    return n < 0 ? 0 : n;
+    arena *a = arena_new();
+    const names runs = journal_runs(a, folder);
+    for (int i = 0; i < runs.n; i++) take_run(m, folder, runs.name[i], e);
+    arena_free(a);
+    return runs.n < 0 ? 0 : runs.n;
+}
+
+static void take_bench(merger *m, const char *folder, error *e) {
+    error one = {0};
+    if (store_bench_import(m->s, folder, &one)) error_set(e, one.code, "%s", one.text);
 }
 
 static void take_experiments(merger *m, const char *folder, error *e) {
@@ -69,13 +62,16 @@ static status take_folder(merger *m, const char *path, error *e) {
     error wrong = {0};
     long n = take_journals(m, path, &wrong);
     if (n == 0 && is_folder(inside)) n = take_journals(m, folder = inside, &wrong);
-    if (n == 0 && !is_folder(arena_printf(a, "%s/experiments", folder)))
+    if (n == 0 && !is_folder(arena_printf(a, "%s/experiments", folder)) &&
+        access(arena_printf(a, "%s/" JOURNAL_BENCH "%s", folder, ENDING), F_OK) != 0)
         error_set(&wrong, STATUS_USAGE,
                   "%s holds no journals (*.jsonl); name a journal folder, a folder with one in it, "
                   "a journal or a database.",
                   path);
-    else
+    else {
+        take_bench(m, folder, &wrong);
         take_experiments(m, folder, &wrong);
+    }
     arena_free(a);
     return wrong.code ? error_set(e, wrong.code, "%s", wrong.text) : STATUS_OK;
 }
@@ -85,7 +81,10 @@ static status take_file(merger *m, const char *path, error *e) {
     const char *folder = dirname(arena_text(a, path));
     char *run = arena_text(a, basename(arena_text(a, path)));
     run[strlen(run) - strlen(ENDING)] = '\0';
-    take_run(m, folder, run, e);
+    if (!strcmp(run, JOURNAL_BENCH))
+        take_bench(m, folder, e);
+    else
+        take_run(m, folder, run, e);
     arena_free(a);
     return e->code;
 }
@@ -171,11 +170,13 @@ static status take_database(merger *m, const char *path, error *e) {
     /* Damage is told by the copy. */
     if (!copy_database(path, copy, &wrong)) other = store_open_private(copy, path, why, &wrong);
     long n = take_journals(m, beside, &wrong);
+    take_bench(m, beside, &wrong);
     if (other) {
         take_rows(m, other, beside, folder, &wrong);
         store_experiments_save(other, folder, NULL, true, &wrong);
         take_experiments(m, folder, &wrong);
-        store_bench_take(m->s, copy, &wrong);
+        store_bench_save(other, folder, &wrong);
+        take_bench(m, folder, &wrong);
     } else if (!wrong.code && n) {
         fprintf(m->notes, "mixgrid: %s is damaged (%s): only the journals beside it are merged.\n",
                 path, why);
@@ -254,6 +255,7 @@ status store_merge(store *s, const char *journal_folder, const char *source, boo
     if (made) {
         take_source(&m, source, e);
         error unsaved = {0};
+        store_bench_save(s, journal_folder, &unsaved);
         if (store_experiments_save(s, journal_folder, NULL, true, &unsaved))
             error_set(e, unsaved.code, "%s", unsaved.text);
         nftw(m.scratch, remove_one, 8, FTW_DEPTH | FTW_PHYS);

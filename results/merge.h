@@ -15,8 +15,9 @@ typedef struct merge_counts {
 } merge_counts;
 
 /* Joins one source, which is never written to:
- *   a folder    its journals (*.jsonl) and experiments, or those of the folder journal in it
- *   RUN.jsonl   that journal
+ *   a folder    its journals (*.jsonl), bench.jsonl and experiments, or those of the folder journal
+ *               in it
+ *   RUN.jsonl   that journal; bench.jsonl: measured speeds
  *   a database  the journals beside it; of runs that have none there, its rows as journals; its
  *               experiments and bench rows
  * Of a run that both have, the better journal stays:

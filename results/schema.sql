@@ -1,7 +1,7 @@
 -- schema.sql - the results database of mixgrid, version 2. SQLite 3.37 or newer (STRICT tables).
 --
--- One process writes it (results/store.h); everyone else reads. It holds nothing but the rows of
--- bench that cannot be rebuilt: runs, experiments and cells come from the journal folder.
+-- One process writes it (results/store.h); everyone else reads. All of it can be rebuilt from the
+-- journal folder.
 -- Documented with example queries in results/README.md.
 -- Times are Unix seconds and durations seconds; both are REAL and end in _s.
 -- A value that is not finite is stored as NULL with flag 'nan', 'inf' or '-inf'.

@@ -47,7 +47,7 @@ status store_experiment(store *s, const char *name, const char *file, const char
 status store_import(store *s, const char *journal_folder, const char *run_id, error *e);
 /* Imports all journals of a folder, in the order of their names, and counts them (`n_runs` may be
  * NULL), and the experiments beside them that the database lacks. One that fails does not stop the
- * others; the first error is returned. */
+ * others; the first error is returned. Measured speeds come along. */
 status store_import_all(store *s, const char *journal_folder, long *n_runs, error *e);
 /* Deletes what the imports of a run brought; its configuration and cells stay. */
 status store_forget(store *s, const char *run_id, error *e);
@@ -56,8 +56,8 @@ status store_forget(store *s, const char *run_id, error *e);
 status store_export_run(store *s, const char *journal_folder, const char *run_id, error *e);
 /* Makes all tables again from the journals, in one step: readers see the old rows or the new ones.
  * What only the database knows goes into the folder first: runs without a journal (`*n_written`
- * counts them), experiments without a file. A journal that is wrong leaves the old rows in place;
- * what is new in the others is added. */
+ * counts them), experiments without a file, measured speeds. A journal that is wrong leaves the old
+ * rows in place; what is new in the others is added. */
 status store_rebuild(store *s, const char *journal_folder, long *n_runs, long *n_written, error *e);
 
 /* What the scheduler needs to know of a run; RUN_PENDING when it is unknown. */
@@ -94,12 +94,13 @@ status store_stale(store_stale_runs *out, arena *a, store *s, const char *enviro
                    error *e);
 bool store_is_stale(const store_stale_runs *stale, const char *run_id);
 
-/* One measured speed (`mixgrid bench`). time_s: Unix seconds; environment_json: provenance. */
+/* One measured speed (`mixgrid bench`), into the table and into journal_folder/bench.jsonl. time_s:
+ * Unix seconds; environment_json: provenance. */
 typedef struct store_bench {
     double time_s, value;
     const char *name, *shape, *backend, *unit, *environment_json;
 } store_bench;
-status store_bench_add(store *s, const store_bench *row, error *e);
+status store_bench_add(store *s, const char *journal_folder, const store_bench *row, error *e);
 
 /* Hash of everything that must be equal when the same sweep is run twice: ids, configurations,
  * states, metrics, finals, parameter hashes; not times, attempts, hosts. 64 hex digits + NUL. */

@@ -9,7 +9,6 @@
 #include "experiment_file.h"
 #include "journal_read.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <math.h>
 
@@ -388,10 +387,7 @@ static status import_journal(importer *m, journal_reader *r) {
         import_line(m, end == 0);
         m->bad = bad;
         if (why.code) {
-            error_set(bad, why.code,
-                      "%s, line %ld is wrong: %s; what precedes it is kept. Remove the line, or "
-                      "the file to train the run again.",
-                      journal_read_path(r), journal_read_number(r), why.text);
+            journal_refuse(bad, journal_read_path(r), journal_read_number(r), false, why.text);
             break;
         }
         end = journal_read_offset(r);
@@ -420,32 +416,23 @@ status store_import(store *s, const char *journal_folder, const char *run_id, er
     return e->code;
 }
 
-static int is_journal(const struct dirent *entry) {
-    size_t n = strlen(entry->d_name);
-    return n > 6 && entry->d_name[0] != '.' && strcmp(entry->d_name + n - 6, ".jsonl") == 0;
-}
-
-static int by_bytes(const struct dirent **a, const struct dirent **b) {
-    return strcmp((*a)->d_name, (*b)->d_name);
-}
-
 status store_import_all(store *s, const char *journal_folder, long *n_runs, error *e) {
-    struct dirent **entry = NULL;
-    int n = scandir(journal_folder, &entry, is_journal, by_bytes);
+    arena *a = arena_new();
+    const names runs = journal_runs(a, journal_folder);
     if (n_runs) *n_runs = 0;
-    if (n < 0)
-        return error_set(e, STATUS_ENVIRONMENT, "the journal folder %s cannot be read: %s.",
-                         journal_folder, strerror(errno));
-    for (int i = 0; i < n; i++) {
+    if (runs.n < 0)
+        error_set(e, STATUS_ENVIRONMENT, "the journal folder %s cannot be read: %s.",
+                  journal_folder, strerror(errno));
+    for (int i = 0; i < runs.n; i++) {
         error one = {0};
-        entry[i]->d_name[strlen(entry[i]->d_name) - 6] = '\0';
-        if (store_import(s, journal_folder, entry[i]->d_name, &one) == STATUS_OK) {
+        if (store_import(s, journal_folder, runs.name[i], &one) == STATUS_OK) {
             if (n_runs) ++*n_runs;
         } else
             error_set(e, one.code, "%s", one.text);
-        free(entry[i]);
     }
-    free(entry);
+    arena_free(a);
+    if (runs.n < 0) return e->code;
+    store_bench_import(s, journal_folder, e);
     experiment_counts counts;
     return store_experiments_take(s, journal_folder, false, &counts, e);
 }

@@ -15,7 +15,10 @@ status store_config(store *s, const char *run_id, const char *config_json, error
  * tables, or brings those of an older version up to date. `known_as`: the path for messages and
  * for what is named after the database. Damaged: NULL, no error, and `why` says how. */
 store *store_open_private(const char *file, const char *known_as, char why[256], error *e);
-/* Adds the rows of the table bench of another database that are not there yet. */
-status store_bench_take(store *s, const char *file, error *e);
+/* Adds the rows of bench.jsonl that the table bench lacks; no such file: nothing to do. A wrong
+ * line is an error that names it; the lines before it are kept. */
+status store_bench_import(store *s, const char *journal_folder, error *e);
+/* Appends the rows of the table bench that bench.jsonl lacks. */
+status store_bench_save(store *s, const char *journal_folder, error *e);
 /* Ends the transaction: commits, or rolls back when `e` holds an error. */
 status store_commit(store *s, error *e);

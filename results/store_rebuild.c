@@ -26,24 +26,6 @@ static status write_missing(store *s, const char *journal_folder, long *n_writte
     return e->code;
 }
 
-status store_bench_take(store *s, const char *file, error *e) {
-    sql_do(&s->q, e, "ATTACH ?1 AS other", "t", file);
-    if (e->code) return e->code;
-    sql_script(&s->q,
-               "BEGIN;"
-               "INSERT OR IGNORE INTO environment SELECT sha256, json FROM other.environment "
-               "WHERE sha256 IN (SELECT environment FROM other.bench);"
-               "INSERT INTO bench (time_s, name, shape, backend, value, unit, environment) "
-               "SELECT time_s, name, shape, backend, value, unit, environment FROM other.bench "
-               "EXCEPT SELECT time_s, name, shape, backend, value, unit, environment FROM bench "
-               "ORDER BY time_s, name, shape, backend",
-               e);
-    store_commit(s, e);
-    error detached = {0};
-    sql_script(&s->q, "DETACH other", &detached);
-    return detached.code ? error_set(e, detached.code, "%s", detached.text) : e->code;
-}
-
 /* Everything that `fresh` holds takes the place of what `s` holds. */
 static status copy_over(store *s, store *fresh, error *e) {
     sqlite3_backup *copy = sqlite3_backup_init(s->q.db, "main", fresh->q.db, "main");
@@ -69,9 +51,11 @@ status store_rebuild(store *s, const char *journal_folder, long *n_runs, long *n
         !store_experiments_save(s, journal_folder, NULL, false, e))
         fresh = store_open_private(file, s->q.path, why, e);
     error wrong = {0};
-    if (fresh && store_import_all(fresh, journal_folder, n_runs, &wrong)) {
+    if (fresh) store_bench_save(s, journal_folder, &wrong);
+    if (fresh && (wrong.code || store_import_all(fresh, journal_folder, n_runs, &wrong))) {
         store_import_all(s, journal_folder, n_runs, e);
-    } else if (fresh && !store_bench_take(fresh, s->q.path, e)) {
+        error_set(e, wrong.code, "%s", wrong.text);
+    } else if (fresh) {
         copy_over(s, fresh, e);
     }
     store_close(fresh);

@@ -4,6 +4,7 @@
 #include "sha256.h"
 
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -66,6 +67,25 @@ char *file_bytes(arena *a, const char *path, long most, long *n, error *e) {
                   file && !errno ? "it is no plain file" : strerror(errno));
     if (file) fclose(file);
     return bytes;
+}
+
+static int by_bytes(const struct dirent **a, const struct dirent **b) {
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+names folder_names(arena *a, const char *folder, const char *ending) {
+    struct dirent **entry = NULL;
+    const int n = scandir(folder, &entry, NULL, by_bytes);
+    names out = {.name = ARENA_NEW(a, const char *, n > 0 ? n : 1), .n = n < 0 ? -1 : 0};
+    for (int i = 0; i < n; i++) {
+        const char *name = entry[i]->d_name;
+        const long stem = (long)strlen(name) - (long)strlen(ending);
+        if (*name != '.' && stem > 0 && !strcmp(name + stem, ending))
+            out.name[out.n++] = arena_printf(a, "%.*s", (int)stem, name);
+        free(entry[i]);
+    }
+    free(entry);
+    return out;
 }
 
 char *file_name_safe(arena *a, const char *name) {

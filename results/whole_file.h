@@ -14,6 +14,15 @@ status file_replace(const char *path, const char *bytes, long n, error *e);
  * when there is no such file, NULL with an error when it cannot be read. */
 char *file_bytes(arena *a, const char *path, long most, long *n, error *e);
 
+/* Files and folders of `folder` whose names end in `ending` ("": all) and do not begin with a dot,
+ * in the order of their bytes and without the ending. n = -1 (errno says why): it cannot be read.
+ */
+typedef struct names {
+    const char **name; /* [n] */
+    int n;
+} names;
+names folder_names(arena *a, const char *folder, const char *ending);
+
 /* A name that any file system takes: bytes other than letters, digits and . _ - become %XX, and
  * what is too long ends in a hash of itself. */
 char *file_name_safe(arena *a, const char *name);

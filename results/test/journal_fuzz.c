@@ -1,4 +1,4 @@
-/* journal_fuzz.c - any bytes as the journal of a run.
+/* journal_fuzz.c - any bytes as the journal of a run, and as bench.jsonl.
  *
  * Fuzzing would hardly ever hit a right checksum: a line that ends in the seal ????????, as those
  * of the corpus do, gets the right one first; every other seal stays as it is, and is mostly wrong.
@@ -27,12 +27,27 @@ static void begin(void) {
     CHECK(!sqlite3_exec(store_handle(s), "PRAGMA foreign_keys = OFF", NULL, NULL, NULL));
 }
 
-static void write_journal(const void *data, size_t n) {
-    char path[256];
-    snprintf(path, sizeof path, "%s/r.jsonl", p.journals);
-    const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+static void write_journal(const char *name, const void *data, size_t n) {
+    const int fd = open(fixture_journal(&p, name), O_WRONLY | O_CREAT | O_TRUNC, 0666);
     CHECK(fd >= 0 && write(fd, data, n) == (ssize_t)n);
     close(fd);
+}
+
+/* Measured speeds: once in, once out; what the file holds already is not appended to it. */
+static void check_bench(const char *data, size_t size) {
+    error e = {0}, other = {0}, unsaved = {0};
+    struct stat info;
+    write_journal(JOURNAL_BENCH, data, size);
+    if (store_bench_import(s, p.journals, &e)) {
+        fuzz_check_error(&e);
+        if (!strstr(e.text, "line ")) BUG("names no line: %s", e.text);
+    }
+    const long n = strtol(fixture_ask(s, "SELECT count(*) FROM bench"), NULL, 10);
+    store_bench_import(s, p.journals, &other);
+    CHECK(n == strtol(fixture_ask(s, "SELECT count(*) FROM bench"), NULL, 10) &&
+          !strcmp(e.text, other.text));
+    if (store_bench_save(s, p.journals, &unsaved)) fuzz_check_error(&unsaved);
+    CHECK(!stat(fixture_journal(&p, JOURNAL_BENCH), &info) && info.st_size <= (off_t)size);
 }
 
 /* Imports what is there; the hash of all that is known then. */
@@ -55,14 +70,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size) {
     memcpy(data, input, size);
     fixture_seal(data, (long)size);
     fixture_empty(store_handle(s));
-    write_journal(data, size);
+    write_journal("r", data, size);
     import(whole, &e);
     import(again, &other);
     CHECK(!strcmp(whole, again) && !strcmp(e.text, other.text));
     fixture_empty(store_handle(s));
-    write_journal(data, size / 2); /* a torn line is no error, but damage in the middle is */
+    write_journal("r", data, size / 2); /* a torn line is no error, but damage in the middle is */
     import(again, &other);
-    write_journal(data, size);
+    write_journal("r", data, size);
     import(again, &other);
     CHECK(!strcmp(whole, again) && !strcmp(e.text, other.text));
     error bad = {0};
@@ -76,5 +91,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size) {
     if (journal_close(j, &bad)) BUG("%s", bad.text);
     import(again, &other); /* the writer cut nothing but a torn tail */
     CHECK(!strcmp(whole, again));
+    check_bench(data, size);
     return 0;
 }

@@ -1,33 +1,14 @@
 /* journal_test.c - journals survive what kills their writer, and say when they cannot be written.
  */
+#include "place_fixture.h"
 #include "results/journal_read.h"
-#include "store_fixture.h"
 
 #include <fcntl.h>
 #include <math.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-
-#include <cmocka.h>
-
-static place p;
-
-static int setup(void **state) {
-    (void)state;
-    p = place_new();
-    return 0;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    place_remove(&p);
-    return 0;
-}
 
 /* Lines a reader sees. *e gets its error. */
 static long count_lines(const char *run, error *e) {
@@ -43,9 +24,7 @@ static long count_lines(const char *run, error *e) {
 }
 
 static void append(const char *run, const char *bytes, size_t n) {
-    char path[256];
-    snprintf(path, sizeof path, "%s/%s.jsonl", p.journals, run);
-    FILE *file = fopen(path, "ab");
+    FILE *file = fopen(fixture_journal(&p, run), "ab");
     assert_non_null(file);
     assert_int_equal(fwrite(bytes, 1, n, file), n);
     fclose(file);
@@ -161,10 +140,6 @@ static void test_newer_version_is_refused(void **state) {
 
 /* ---- checksums ---- */
 
-static void path_of(char out[256], const char *run) {
-    snprintf(out, 256, "%s/%s.jsonl", p.journals, run);
-}
-
 static void write_whole(const char *path, const char *bytes, long n) {
     FILE *file = fopen(path, "wb");
     assert_non_null(file);
@@ -209,7 +184,7 @@ static long sample_journal(char *out, long cap, const char *path) {
 static void test_every_flipped_bit_is_found(void **state) {
     (void)state;
     char path[256], text[8192], whole[8192], said[64];
-    path_of(path, "a");
+    snprintf(path, sizeof path, "%s", fixture_journal(&p, "a"));
     const long n = sample_journal(whole, sizeof whole - 1, path);
     memcpy(text, whole, sizeof text);
     long n_lines = 0, line = 1, torn = 0, found = 0;
@@ -258,7 +233,7 @@ static void test_version_decides_whether_a_checksum_is_needed(void **state) {
         {"{\"v\":2,\"type\":\"x,\"crc\":\"2e0578c3\"}", "is damaged ("}, /* right, but no JSON */
     };
     char path[256];
-    path_of(path, "a");
+    snprintf(path, sizeof path, "%s", fixture_journal(&p, "a"));
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
         fixture_attempt(&p, "a", 1, -1, 0, RUN_RUNNING, 1); /* 4 lines */
         append("a", c[i].line, strlen(c[i].line));
@@ -275,7 +250,7 @@ static void test_version_decides_whether_a_checksum_is_needed(void **state) {
 static void test_writer_refuses_a_damaged_journal(void **state) {
     (void)state;
     char path[256], text[8192];
-    path_of(path, "a");
+    snprintf(path, sizeof path, "%s", fixture_journal(&p, "a"));
     const long n = sample_journal(text, sizeof text - 1, path);
     static const char *const where[] = {"\"train.lr\":0.3", "\"the log\""}; /* first, last line */
     for (int i = 0; i < 2; i++) {
@@ -341,8 +316,6 @@ static void test_bad_folder_is_one_sentence(void **state) {
     assert_int_equal(e.code, STATUS_ENVIRONMENT);
     assert_non_null(strstr(e.text, "/nowhere/at/all cannot be created"));
 }
-
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

@@ -1,19 +1,12 @@
 /* query_test.c - what query, status and show print, and what they refuse. */
+#include "place_fixture.h"
 #include "results/provenance.h"
 #include "results/query.h"
 #include "results/show.h"
 #include "results/summary.h"
-#include "store_fixture.h"
 
 #include <jansson.h>
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-static place p;
 
 /* Runs aa1 (done), aa2 (failed), bb (diverged), cc (pending); experiment x holds all four. */
 static int setup(void **state) {
@@ -38,12 +31,6 @@ static int setup(void **state) {
     store_experiment(s, "x", "x.yaml", "{}", cells, 4, NULL, &e);
     store_close(s);
     return e.code;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    place_remove(&p);
-    return 0;
 }
 
 static char printed[1 << 16];
@@ -316,5 +303,5 @@ int main(void) {
         cmocka_unit_test(test_show),
         cmocka_unit_test(test_provenance),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, place_teardown);
 }

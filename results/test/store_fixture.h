@@ -30,6 +30,15 @@ static inline void place_remove(const place *p) {
     nftw(p->folder, place_remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
+/* Of a run, or bench.jsonl; one of four texts in turn. */
+static inline const char *fixture_journal(const place *p, const char *run) {
+    static char path[4][256];
+    static int next;
+    char *out = path[next++ % 4];
+    snprintf(out, sizeof path[0], "%s/%s.jsonl", p->journals, run);
+    return out;
+}
+
 #define FIXTURE_CONFIG                                                                             \
     "{\"model.mixer\":\"cat\",\"task.name\":\"nar\",\"train.lr\":0.3,\"train.seed\":7,"            \
     "\"model.gated\":true,\"eval.lengths\":[64,128]}"
@@ -67,7 +76,7 @@ static inline void fixture_reseal(char *text, long n) {
     }
 }
 
-/* Empties the database but for the sweep's bench; statements are prepared once. */
+/* Empties the database; statements are prepared once. */
 static inline void fixture_empty(sqlite3 *db) {
     static const char *const text[] = {
         "BEGIN",
@@ -77,6 +86,7 @@ static inline void fixture_empty(sqlite3 *db) {
         "DELETE FROM artifact",
         "DELETE FROM event",
         "DELETE FROM attempt",
+        "DELETE FROM bench",
         "DELETE FROM environment",
         "DELETE FROM param_hash",
         "DELETE FROM final",
@@ -119,6 +129,14 @@ static inline const char *fixture_ask(store *s, const char *query) {
     snprintf(answer, sizeof answer, "%s", text ? text : "(null)");
     sqlite3_finalize(row);
     return answer;
+}
+
+#define ask_is(s, query, answer) assert_string_equal(fixture_ask(s, query), answer)
+
+/* Of all results; a failure ends the test program. */
+static inline void content_hash(store *s, char out[65]) {
+    error e = {0};
+    if (store_content_hash(s, out, &e)) BUG("%s", e.text);
 }
 
 /* Opens for writing; a failure ends the test program. */

@@ -1,44 +1,18 @@
 /* store_test.c - what comes out of the database is what the journals say, whatever happens in
  * between. */
+#include "place_fixture.h"
 #include "results/clock.h"
 #include "results/store_place.h"
-#include "store_fixture.h"
 
 #include <math.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include <cmocka.h>
-
-static place p;
-
-static int setup(void **state) {
-    (void)state;
-    p = place_new();
-    return 0;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    place_remove(&p);
-    return 0;
-}
-
 static void take(store *s, const char *run) {
     error e = {0};
     if (store_import(s, p.journals, run, &e)) fail_msg("%s", e.text);
-}
-
-#define ask_is(s, query, answer) assert_string_equal(fixture_ask(s, query), answer)
-
-static void content_hash(store *s, char out[65]) {
-    error e = {0};
-    assert_int_equal(store_content_hash(s, out, &e), STATUS_OK);
 }
 
 static void test_a_run_arrives(void **state) {
@@ -623,8 +597,6 @@ static void test_network_file_systems_are_known(void **state) {
     assert_null(place_remote_kind(0xef53)); /* ext4 */
     assert_null(place_remote(p.db));
 }
-
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

@@ -1,39 +1,13 @@
 /* survive_test.c - what happens to a database on a bad disk, on a network file system, with many
  * writers of journals and a reader, and when it comes from an older mixgrid. */
+#include "place_fixture.h"
 #include "results/clock.h"
 #include "results/store_place.h"
-#include "store_fixture.h"
 
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
-
-#include <cmocka.h>
-
-static place p;
-
-static int setup(void **state) {
-    (void)state;
-    p = place_new();
-    return 0;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    place_remove(&p);
-    return 0;
-}
-
-#define ask_is(s, query, answer) assert_string_equal(fixture_ask(s, query), answer)
-
-static void content_hash(store *s, char out[65]) {
-    error e = {0};
-    assert_int_equal(store_content_hash(s, out, &e), STATUS_OK);
-}
 
 static void to_null(void) {
     if (!freopen("/dev/null", "w", stderr)) _exit(9);
@@ -282,8 +256,6 @@ static void test_eight_writers_an_importer_and_a_reader(void **state) {
     store_close(s);
     close(stop[0]), close(stop[1]);
 }
-
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void) {
     planted_magic = 0xef53; /* ext4 */
