@@ -10,6 +10,7 @@
 #include "scalar.h"
 #include "value.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -401,7 +402,27 @@ const yaml *yaml_read_text(arena *a, const char *text, long n, const char *name,
     return read_text(a, text, n, name, NULL, d);
 }
 
+/* One plain word or number, such as most settings are. The other characters of YAML are left to
+ * libyaml, which takes 10 us to set itself up, and a schema has hundreds of defaults. */
+static bool is_word(const char *text) {
+    const char *p = text + (*text == '-');
+    while (isalnum((unsigned char)*p) || (p > text && *p && strchr("_.+-", *p))) p++;
+    return p > text && isalnum((unsigned char)p[-1]) && !*p;
+}
+
+/* What libyaml makes of [WORD]. */
+static const yaml *read_word(arena *a, const char *word, place at) {
+    yaml *list = ARENA_NEW(a, yaml, 1), *y = ARENA_NEW(a, yaml, 1);
+    *y = (yaml){.kind = YAML_TEXT, .at = at, .text = arena_text(a, word), .weight = 1};
+    scalar_classify(a, y);
+    *list = (yaml){.kind = YAML_LIST, .at = at, .flow = true, .n = 1, .weight = 2};
+    list->item = ARENA_NEW(a, const yaml *, 1);
+    list->item[0] = y;
+    return list;
+}
+
 const yaml *yaml_read_items(arena *a, const char *text, place at, diag *d) {
+    if (is_word(text)) return read_word(a, text, at);
     const char *list = arena_printf(a, "[%s]", text);
     const yaml *y = read_text(a, list, (long)strlen(list), at.file, &at, d);
     if (!y || y->kind == YAML_LIST) return y;

@@ -3,6 +3,7 @@
 
 #include "metric.h"
 
+#include <limits.h>
 #include <math.h>
 
 enum {
@@ -110,16 +111,17 @@ void plan_axes(plan *p) {
     p->panel |= all & ~p->series;
 }
 
-/* Rank of the combination of a row's series axes other than the mixer: dash and marker. */
+/* Rank of the combination of a row's series axes other than the mixer: dash and marker. Of more
+ * combinations than an int holds, those that look alike are as good as any. */
 static int variation_of(const plan *p, const variant *v) {
     const choice *c = p->choice;
-    int rank = 0;
+    unsigned rank = 0;
     for (int i = 0; i < c->record->n_axis; i++) {
         const axis *x = &c->record->axis[i];
         if (!(p->series >> i & 1) || is_mixer(x)) continue;
-        rank = rank * (x->n + x->partial) + v->value[i] + x->partial;
+        rank = rank * (unsigned)(x->n + x->partial) + (unsigned)(v->value[i] + x->partial);
     }
-    return rank;
+    return (int)(rank & INT_MAX);
 }
 
 /* Colour by mixer where mixers are compared or nothing is; else by the first value. */

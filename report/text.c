@@ -59,7 +59,9 @@ static void text_escape(text *t, const char *s, const escape *table, int n, bool
     if (!s) return;
     while (*s) {
         int i = 0;
-        while (i < n && strncmp(s, table[i].from, strlen(table[i].from)) != 0) i++;
+        while (i < n &&
+               (*s != *table[i].from || strncmp(s, table[i].from, strlen(table[i].from)) != 0))
+            i++;
         if (i < n) {
             text_put(t, table[i].to);
             s += strlen(table[i].from);

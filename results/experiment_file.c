@@ -167,38 +167,54 @@ typedef struct experiment {
     int n, cap;
 } experiment;
 
-/* Texts are taken out by SQLite, which keeps numbers as they were written. */
-static void read_line(experiment *x, arena *a, store *s, const char *text, const char *type,
+/* Are all columns of the row there? Fills `e` where the database fails, and only then. */
+static bool is_found(store *s, sqlite3_stmt *row, error *e) {
+    error why = {0};
+    bool found = sql_row(&s->q, row, &why);
+    for (int i = 0; found && i < sqlite3_column_count(row); i++)
+        found = sqlite3_column_type(row, i) == SQLITE_TEXT;
+    if (why.code && sqlite3_errcode(s->q.db) != SQLITE_ERROR)
+        error_set(e, why.code, "%s", why.text);
+    return found;
+}
+
+/* Texts are taken out by SQLite, which keeps numbers as they were written. False where it does not
+ * find what Jansson found: it refuses some deep nesting, and does not see keys that are written
+ * with escapes. */
+static bool read_line(experiment *x, arena *a, store *s, const char *text, const char *type,
                       error *e) {
-    if (strcmp(type, "experiment") == 0) {
-        sqlite3_stmt *row = sql_bind(
-            &s->q, e, "SELECT ?1 ->> '$.name', ?1 ->> '$.file', ?1 -> '$.spec'", "t", text);
-        if (!sql_row(&s->q, row, e)) return;
-        x->name = arena_text(a, sql_text(row, 0));
-        x->file = arena_text(a, sql_text(row, 1));
-        x->spec = arena_text(a, sql_text(row, 2));
-        sqlite3_reset(row);
-    } else {
-        sqlite3_stmt *row = sql_bind(&s->q, e,
-                                     "SELECT ?1 ->> '$.run', ?1 -> '$.config', ?1 ->> '$.label', "
-                                     "?1 -> '$.axes'",
-                                     "t", text);
-        if (!sql_row(&s->q, row, e)) return;
+    const bool is_cell = strcmp(type, "experiment") != 0;
+    sqlite3_stmt *row =
+        is_cell ? sql_bind(&s->q, e,
+                           "SELECT ?1 ->> '$.run', ?1 -> '$.config', ?1 ->> '$.label', "
+                           "?1 -> '$.axes'",
+                           "t", text)
+                : sql_bind(&s->q, e, "SELECT ?1 ->> '$.name', ?1 ->> '$.file', ?1 -> '$.spec'", "t",
+                           text);
+    const bool found = row && is_found(s, row, e);
+    if (found && is_cell) {
         ARENA_GROW(a, x->cell, x->n, x->cap);
         x->cell[x->n++] =
             (store_cell){arena_text(a, sql_text(row, 0)), arena_text(a, sql_text(row, 1)),
                          arena_text(a, sql_text(row, 2)), arena_text(a, sql_text(row, 3))};
-        sqlite3_reset(row);
+    } else if (found) {
+        x->name = arena_text(a, sql_text(row, 0));
+        x->file = arena_text(a, sql_text(row, 1));
+        x->spec = arena_text(a, sql_text(row, 2));
     }
+    if (row) sqlite3_reset(row);
+    return found;
 }
+
+static bool is_word(const json_t *text) { return json_string_length(text) > 0; }
 
 static bool fits(const json_t *line, const char *type, bool is_first) {
     if (is_first)
-        return !strcmp(type, "experiment") && json_is_string(json_object_get(line, "name")) &&
+        return !strcmp(type, "experiment") && is_word(json_object_get(line, "name")) &&
                json_is_string(json_object_get(line, "file")) &&
                json_is_object(json_object_get(line, "spec")) &&
                json_is_integer(json_object_get(line, "cells"));
-    return !strcmp(type, "cell") && json_is_string(json_object_get(line, "run")) &&
+    return !strcmp(type, "cell") && is_word(json_object_get(line, "run")) &&
            json_is_string(json_object_get(line, "label")) &&
            json_is_object(json_object_get(line, "axes")) &&
            json_is_object(json_object_get(line, "config"));
@@ -213,16 +229,18 @@ static status read_experiment(experiment *x, arena *a, store *s, const char *fol
     if (journal_read_open(&r, folder, stem, e) || !r) return e->code;
     while (!e->code && journal_read_line(r, &text, &line, e)) {
         const char *type = json_string_value(json_object_get(line, "type"));
-        if (!type || !fits(line, type, promised < 0)) {
+        const bool fit = type && fits(line, type, promised < 0);
+        if (fit && promised < 0) promised = json_integer_value(json_object_get(line, "cells"));
+        if (!fit || (!read_line(x, a, s, text, type, e) && !e->code))
             error_set(e, STATUS_ENVIRONMENT,
                       "%s, line %ld is no line of an experiment; remove the file, `mixgrid run "
                       "FILE` writes it again.",
                       journal_read_path(r), journal_read_number(r));
-            break;
-        }
-        if (promised < 0) promised = json_integer_value(json_object_get(line, "cells"));
-        read_line(x, a, s, text, type, e);
     }
+    if (!e->code && !x->name)
+        error_set(e, STATUS_ENVIRONMENT,
+                  "%s is empty; remove the file, `mixgrid run FILE` writes it again.",
+                  journal_read_path(r));
     if (!e->code && x->n != promised)
         error_set(e, STATUS_ENVIRONMENT,
                   "%s holds %d of its %lld cells; remove the file, `mixgrid run FILE` writes it "

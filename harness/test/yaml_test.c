@@ -307,6 +307,39 @@ static void values_in_flow(void **state) {
     }
 }
 
+/* Plain words are read without libyaml: all short texts of the characters that decide, against the
+ * same text in a file. */
+static void words_are_as_in_a_file(void **state) {
+    (void)state;
+    static const char letter[] = "a0e-+._'";
+    enum { N = sizeof letter - 1, ALL = N * N * N * N };
+    const place at = {.file = "k=v"};
+    int read = 0;
+    for (int i = 0; i < ALL; i++) {
+        arena *a = arena_new();
+        diag *d = diag_new(a), *e = diag_new(a);
+        const char text[] = {letter[i % N], letter[i / N % N], letter[i / N / N % N],
+                             letter[i / N / N / N], '\0'};
+        const char *word = text + i % 3;
+        const char *list = arena_printf(a, "[%s]", word);
+        const yaml *x = yaml_read_items(a, word, at, d);
+        const yaml *y = yaml_read_text(a, list, (long)strlen(list), "k=v", e);
+        if (!x != !y || diag_errors(d) != diag_errors(e)) fail_msg("%s", word);
+        if (x) {
+            const yaml *one = x->item[0], *other = y->item[0];
+            if (x->n != 1 || x->kind != y->kind || y->n != 1 || x->weight != y->weight ||
+                x->flow != y->flow || one->kind != other->kind || strcmp(one->text, other->text) ||
+                one->quoted != other->quoted || !one->doubt != !other->doubt ||
+                one->weight != other->weight || one->integer != other->integer ||
+                memcmp(&one->real, &other->real, sizeof one->real))
+                fail_msg("%s", word);
+            read++;
+        }
+        arena_free(a);
+    }
+    assert_in_range(read, ALL / 2, ALL - 1);
+}
+
 static void messages_sort_and_merge(void **state) {
     (void)state;
     const place a = {"f", 2, 1}, b = {"f", 1, 9}, nowhere = {0};
@@ -345,6 +378,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(bombs, start, stop),
         cmocka_unit_test_setup_teardown(damaged, start, stop),
         cmocka_unit_test_setup_teardown(values_in_flow, start, stop),
+        cmocka_unit_test_setup_teardown(words_are_as_in_a_file, start, stop),
         cmocka_unit_test_setup_teardown(messages_sort_and_merge, start, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

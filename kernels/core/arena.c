@@ -87,7 +87,11 @@ void *arena_regrow(arena *a, const void *old, size_t old_bytes, size_t new_bytes
     return p;
 }
 
-char *arena_text(arena *a, const char *text) { return text ? arena_printf(a, "%s", text) : NULL; }
+char *arena_text(arena *a, const char *text) {
+    if (!text) return NULL;
+    const size_t bytes = strlen(text) + 1;
+    return memcpy(arena_alloc(a, bytes), text, bytes);
+}
 
 char *arena_printf(arena *a, const char *format, ...) {
     va_list args, again;

@@ -17,37 +17,14 @@ static place p;
 static store *s;
 
 static void begin(void) {
+    char why[256];
+    error e = {0};
     snprintf(p.folder, sizeof p.folder, "%s", fuzz_folder());
-    snprintf(p.db, sizeof p.db, "%s/results.db", p.folder);
     snprintf(p.journals, sizeof p.journals, "%s/journal", p.folder);
     CHECK(!mkdir(p.journals, 0777));
-    s = fixture_open(&p);
-    CHECK(!sqlite3_exec(store_handle(s), "PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF",
-                        NULL, NULL, NULL));
-}
-
-static void forget(void) {
-    static const char script[] =
-        "BEGIN; DELETE FROM import; DELETE FROM artifact; DELETE FROM event; DELETE FROM attempt;"
-        "DELETE FROM bench; DELETE FROM environment; DELETE FROM param_hash; DELETE FROM final; "
-        "DELETE FROM point;"
-        "DELETE FROM series; DELETE FROM run_param; DELETE FROM run; COMMIT";
-    if (sqlite3_exec(store_handle(s), script, NULL, NULL, NULL))
-        BUG("%s", sqlite3_errmsg(store_handle(s)));
-}
-
-static const char OPEN_SEAL[] = ",\"crc\":\"????????\"}\n";
-
-/* Puts the right checksums in place of the open ones. */
-static void seal(char *text, long n) {
-    const long length = sizeof OPEN_SEAL - 1;
-    for (char *line = text, *at = text; at + length <= text + n; at++) {
-        char right[SEAL_BYTES + 1];
-        if (at > text && at[-1] == '\n') line = at;
-        if (memcmp(at, OPEN_SEAL, (size_t)length)) continue;
-        seal_make(right, line, at - line);
-        memcpy(at, right, SEAL_BYTES);
-    }
+    s = store_open_private(":memory:", "results.db", why, &e);
+    if (!s) BUG("%s%s", e.text, why);
+    CHECK(!sqlite3_exec(store_handle(s), "PRAGMA foreign_keys = OFF", NULL, NULL, NULL));
 }
 
 static void write_journal(const char *name, const void *data, size_t n) {
@@ -91,13 +68,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size) {
     if (!s) begin();
     if (size > FUZZ_MAX_BYTES) return 0;
     memcpy(data, input, size);
-    seal(data, (long)size);
-    forget();
+    fixture_seal(data, (long)size);
+    fixture_empty(store_handle(s));
     write_journal("r", data, size);
     import(whole, &e);
     import(again, &other);
     CHECK(!strcmp(whole, again) && !strcmp(e.text, other.text));
-    forget();
+    fixture_empty(store_handle(s));
     write_journal("r", data, size / 2); /* a torn line is no error, but damage in the middle is */
     import(again, &other);
     write_journal("r", data, size);
