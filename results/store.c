@@ -173,8 +173,7 @@ store *store_open_readonly(const char *path, error *e) {
                   "there is no results database %s; `mixgrid run FILE` creates it, --db names "
                   "another.",
                   path);
-    else if (!place_check(path, e) &&
-             !connect(s, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, e) &&
+    else if (!place_check(path, e) && !connect(s, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, e) &&
              !check_identity(s, &version, e)) {
         if (version == 0)
             error_set(e, STATUS_ENVIRONMENT,
