@@ -282,7 +282,7 @@ static status take_one(store *s, const char *folder, const char *stem, bool join
         } else if (!bad.code && join)
             join_cells(s, &x, &counts->cells, &bad);
     }
-    if (bad.code) error_set(e, bad.code, "%s", bad.text);
+    error_join(e, &bad);
     arena_free(a);
     return e->code;
 }

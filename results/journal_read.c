@@ -119,7 +119,7 @@ bool journal_read_line(journal_reader *r, const char **text, json_t **line, erro
     json_decref(r->line);
     r->line = NULL;
     if (next_text(r, &bad)) parse(r, &bad);
-    if (bad.code) error_set(e, bad.code, "%s", bad.text);
+    error_join(e, &bad);
     if (bad.code || !r->line) {
         journal_read_seek(r, before);
         return false;

@@ -33,7 +33,8 @@ static bool is_folder(const char *path) {
 static void take_run(merger *m, const char *folder, const char *run, error *e) {
     error one = {0};
     m->counts->runs++;
-    if (merge_run(m, folder, run, &one)) error_set(e, one.code, "%s", one.text);
+    merge_run(m, folder, run, &one);
+    error_join(e, &one);
 }
 
 static long take_journals(merger *m, const char *folder, error *e) {
@@ -46,12 +47,15 @@ static long take_journals(merger *m, const char *folder, error *e) {
 
 static void take_bench(merger *m, const char *folder, error *e) {
     error one = {0};
-    if (store_bench_import(m->s, folder, &one)) error_set(e, one.code, "%s", one.text);
+    store_bench_import(m->s, folder, &one);
+    error_join(e, &one);
 }
 
 static void take_experiments(merger *m, const char *folder, error *e) {
     experiment_counts in = {0};
-    store_experiments_take(m->s, folder, true, &in, e);
+    error one = {0};
+    store_experiments_take(m->s, folder, true, &in, &one);
+    error_join(e, &one);
     m->counts->experiments.experiments += in.experiments;
     m->counts->experiments.cells += in.cells;
 }
@@ -73,7 +77,7 @@ static status take_folder(merger *m, const char *path, error *e) {
         take_experiments(m, folder, &wrong);
     }
     arena_free(a);
-    return wrong.code ? error_set(e, wrong.code, "%s", wrong.text) : STATUS_OK;
+    return error_join(e, &wrong);
 }
 
 static status take_file(merger *m, const char *path, error *e) {
@@ -138,18 +142,20 @@ static void take_rows(merger *m, store *other, const char *beside, const char *f
     arena *a = arena_new();
     const char **run = NULL;
     int n = 0, cap = 0;
+    error unread = {0};
     sqlite3_stmt *row =
-        sql_bind(&other->q, e, "SELECT id FROM run WHERE attempts > 0 ORDER BY id", "");
-    while (sql_row(&other->q, row, e)) {
+        sql_bind(&other->q, &unread, "SELECT id FROM run WHERE attempts > 0 ORDER BY id", "");
+    while (sql_row(&other->q, row, &unread)) {
         const char *id = sql_text(row, 0);
         if (access(arena_printf(a, "%s/%s%s", beside, id, ENDING), F_OK) == 0) continue;
         ARENA_GROW(a, run, n, cap);
         run[n++] = arena_text(a, id);
     }
+    error_join(e, &unread);
     for (int i = 0; i < n; i++) {
         error one = {0};
         if (store_export_run(other, folder, run[i], &one)) {
-            error_set(e, one.code, "%s", one.text);
+            error_join(e, &one);
             continue;
         }
         m->counts->exported++;
@@ -173,7 +179,9 @@ static status take_database(merger *m, const char *path, error *e) {
     take_bench(m, beside, &wrong);
     if (other) {
         take_rows(m, other, beside, folder, &wrong);
-        store_experiments_save(other, folder, NULL, true, &wrong);
+        error unsaved = {0};
+        store_experiments_save(other, folder, NULL, true, &unsaved);
+        error_join(&wrong, &unsaved);
         take_experiments(m, folder, &wrong);
         store_bench_save(other, folder, &wrong);
         take_bench(m, folder, &wrong);
@@ -188,7 +196,7 @@ static status take_database(merger *m, const char *path, error *e) {
     store_close(other);
     unlink(copy);
     arena_free(a);
-    return wrong.code ? error_set(e, wrong.code, "%s", wrong.text) : STATUS_OK;
+    return error_join(e, &wrong);
 }
 
 static bool is_database(const char *path) {
@@ -257,10 +265,10 @@ status store_merge(store *s, const char *journal_folder, const char *source, boo
                   m.scratch, strerror(errno));
     if (made) {
         take_source(&m, source, e);
+        store_bench_save(s, journal_folder, e);
         error unsaved = {0};
-        store_bench_save(s, journal_folder, &unsaved);
-        if (store_experiments_save(s, journal_folder, NULL, true, &unsaved))
-            error_set(e, unsaved.code, "%s", unsaved.text);
+        store_experiments_save(s, journal_folder, NULL, true, &unsaved);
+        error_join(e, &unsaved);
         nftw(m.scratch, remove_one, 8, FTW_DEPTH | FTW_PHYS);
     }
     claims_close(m.claims);

@@ -66,6 +66,7 @@ static sqlite3_stmt *find_or_prepare(sql *s, const char *text, error *e) {
 /* Values live until the statement has run: no copies. */
 static sqlite3_stmt *bind_list(sql *s, error *e, const char *text, const char *types,
                                va_list args) {
+    if (e->code) return NULL;
     sqlite3_stmt *statement = find_or_prepare(s, text, e);
     if (!statement) return NULL;
     sqlite3_reset(statement);
@@ -115,7 +116,8 @@ status sql_do(sql *s, error *e, const char *text, const char *types, ...) {
 }
 
 status sql_script(sql *s, const char *script, error *e) {
-    return sqlite3_exec(s->db, script, NULL, NULL, NULL) ? sql_failed(s, e) : STATUS_OK;
+    if (!e->code && sqlite3_exec(s->db, script, NULL, NULL, NULL)) sql_failed(s, e);
+    return e->code;
 }
 
 long sql_long(sql *s, error *e, long missing, const char *text, const char *types, ...) {

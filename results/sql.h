@@ -20,6 +20,8 @@ typedef struct sql {
     } kept[SQL_KEPT];
 } sql;
 
+/* Where `e` holds an error already, none of these runs anything: SQLite may have taken the whole
+ * transaction back by itself, and what came behind would be written alone. */
 /* Binds and returns the statement, reset; NULL with an error. */
 sqlite3_stmt *sql_bind(sql *s, error *e, const char *text, const char *types, ...);
 /* Next row: true; false at the end or on an error. Resets the statement when it returns false. */

@@ -92,9 +92,8 @@ status store_bench_import(store *s, const char *journal_folder, error *e) {
                "EXCEPT SELECT " COLUMNS " FROM main.bench ORDER BY 1, 2, 3, 4",
                "");
     store_commit(s, &failed);
-    if (failed.code) error_set(e, failed.code, "%s", failed.text);
-    if (bad.code) error_set(e, bad.code, "%s", bad.text);
-    return e->code;
+    error_join(e, &failed);
+    return error_join(e, &bad);
 }
 
 /* The rows of the database that the file lacks. */
@@ -125,8 +124,9 @@ status store_bench_save(store *s, const char *journal_folder, error *e) {
         j = journal_open_shared(journal_folder, JOURNAL_BENCH, &failed);
     if (j && !hold(s, journal_folder, &failed, &failed) && !failed.code)
         append_missing(s, j, &failed);
-    if (journal_close(j, &unclosed)) error_set(&failed, unclosed.code, "%s", unclosed.text);
-    return failed.code ? error_set(e, failed.code, "%s", failed.text) : e->code;
+    journal_close(j, &unclosed);
+    error_join(&failed, &unclosed);
+    return error_join(e, &failed);
 }
 
 status store_bench_add(store *s, const char *journal_folder, const store_bench *row, error *e) {

@@ -411,9 +411,8 @@ status store_import(store *s, const char *journal_folder, const char *run_id, er
     import_journal(&m, r);
     arena_free(a);
     journal_read_close(r);
-    if (failed.code) error_set(e, failed.code, "%s", failed.text);
-    if (bad.code) error_set(e, bad.code, "%s", bad.text);
-    return e->code;
+    error_join(e, &failed);
+    return error_join(e, &bad);
 }
 
 status store_import_all(store *s, const char *journal_folder, long *n_runs, error *e) {
@@ -428,11 +427,13 @@ status store_import_all(store *s, const char *journal_folder, long *n_runs, erro
         if (store_import(s, journal_folder, runs.name[i], &one) == STATUS_OK) {
             if (n_runs) ++*n_runs;
         } else
-            error_set(e, one.code, "%s", one.text);
+            error_join(e, &one);
     }
     arena_free(a);
     if (runs.n < 0) return e->code;
     store_bench_import(s, journal_folder, e);
+    error beside = {0};
     experiment_counts counts;
-    return store_experiments_take(s, journal_folder, false, &counts, e);
+    store_experiments_take(s, journal_folder, false, &counts, &beside);
+    return error_join(e, &beside);
 }

@@ -77,7 +77,7 @@ status store_rebuild(store *s, const char *journal_folder, long *n_runs, long *n
     if (fresh) store_bench_save(s, journal_folder, &wrong);
     if (fresh && (wrong.code || store_import_all(fresh, journal_folder, n_runs, &wrong))) {
         store_import_all(s, journal_folder, n_runs, e);
-        error_set(e, wrong.code, "%s", wrong.text);
+        error_join(e, &wrong);
     } else if (fresh && !refuse_cut_journals(s, fresh, journal_folder, e)) {
         copy_over(s, fresh, e);
     }

@@ -24,6 +24,10 @@ status error_set(error *e, status code, const char *format, ...) {
     return code;
 }
 
+status error_join(error *e, const error *beside) {
+    return beside->code ? error_set(e, beside->code, "%s", beside->text) : e->code;
+}
+
 void bug_at(const char *file, int line, const char *format, ...) {
     fprintf(stderr, "mixgrid: bug at %s:%d: ", file, line);
     va_list args;

@@ -25,6 +25,10 @@ typedef struct error {
 status error_set(error *e, status code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* The same with what went wrong beside, if anything did: for work that goes on behind a failure and
+ * must not find it in its own error. */
+status error_join(error *e, const error *beside);
+
 /* Prints the sentence and the source position on stderr, then aborts: an invariant is broken. */
 _Noreturn void bug_at(const char *file, int line, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

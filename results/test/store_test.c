@@ -372,6 +372,30 @@ static void test_line_that_sqlite_reads_otherwise(void **state) {
     }
 }
 
+/* Out of memory or disk, SQLite takes back the whole transaction by itself: what the import would
+ * still do must not be written alone. */
+static void test_import_stops_with_its_transaction(void **state) {
+    (void)state;
+    fixture_attempt(&p, "a", 1, -1, 500, RUN_DONE, 1);
+    store *s = fixture_open(&p);
+    const store_cell cell = {"a", "{}", "the one cell", "{}"};
+    error e = {0};
+    assert_int_equal(store_experiment(s, "x", "x.yaml", "{}", &cell, 1, NULL, &e), STATUS_OK);
+    assert_int_equal(sqlite3_exec(store_handle(s),
+                                  "CREATE TEMP TRIGGER fails BEFORE UPDATE ON attempt BEGIN "
+                                  "SELECT RAISE(ROLLBACK, 'as out of memory'); END",
+                                  0, 0, 0),
+                     SQLITE_OK);
+    assert_int_equal(store_import(s, p.journals, "a", &e), STATUS_ENVIRONMENT);
+    assert_non_null(strstr(e.text, "as out of memory"));
+    ask_is(s, "SELECT state || attempts FROM run", "pending0");
+    store_close(s);
+    s = fixture_open(&p);
+    take(s, "a");
+    ask_is(s, "SELECT state || attempts FROM run", "done1");
+    store_close(s);
+}
+
 static void overwrite(const char *path, long at, const char *bytes, size_t n) {
     FILE *file = fopen(path, "r+b");
     if (!file) file = fopen(path, "wb");
@@ -638,6 +662,7 @@ int main(void) {
         TEST(test_verdict_on_a_dead_worker),
         TEST(test_wrong_lines_keep_what_precedes),
         TEST(test_two_writers),
+        TEST(test_import_stops_with_its_transaction),
         TEST(test_damaged_database_is_moved_aside),
         TEST(test_line_that_sqlite_reads_otherwise),
         TEST(test_foreign_and_newer_databases_are_left_alone),
