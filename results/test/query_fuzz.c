@@ -57,10 +57,14 @@ static place made(void) {
     return p;
 }
 
+static store *keeper;
+
+static void close_keeper(void) { store_close(keeper); }
+
 /* A second connection that stays: with the shared cache, others need not parse the schema again. */
 static void keep_schema(const char *path) {
-    static store *keeper;
     error e = {0};
+    CHECK(!atexit(close_keeper));
     CHECK(!sqlite3_enable_shared_cache(1));
     keeper = store_open_readonly(path, &e);
     CHECK(keeper && !sqlite3_exec(store_handle(keeper), "SELECT * FROM v_final", NULL, NULL, NULL));
