@@ -54,6 +54,10 @@ status store_counts_get(store_counts *out, store *s, const char *experiment, err
     "(SELECT " column " FROM series CROSS JOIN point ON series = series.number"                    \
     " WHERE run = r.id AND split = 'train' AND slice = '' AND name = '" name "'"                   \
     " ORDER BY step DESC LIMIT 1)"
+#define LOSS      LAST("loss", "ifnull(value, flag)")
+#define LOSS_TEXT LAST("loss", "ifnull(flag, printf('%.4f', value))")
+#define ACC       LAST("token_acc", "ifnull(value, flag)")
+#define ACC_TEXT  LAST("token_acc", "ifnull(flag, printf('%.3f', value))")
 /* An attempt that has logged nothing stands where it went on from: at -1 if at the beginning. */
 #define STEP "ifnull(" LAST("loss", "step") ", max(a.resumed_from, 0))"
 /* Unknown where epochs decide: their number of steps depends on the data. */
@@ -76,34 +80,18 @@ static status print_running(const summary *what, store *s, FILE *out, error *e) 
     long n;
     if (summary_count_running(&n, what, s, e) || !n) return e->code;
     const bool gone = what->scheduler == SCHEDULER_GONE;
-    sqlite3_stmt *rows = sql_bind(
-        &s->q, e,
-        "SELECT substr(id, 1, 12) AS run, label,"
-        " step || ifnull('/' || steps, '') AS step, loss, acc, running_s "
-        "FROM (SELECT r.id, a.start_s, " STEP " AS step, " STEPS " AS steps,"
-        " " LAST(
-            "loss",
-            "ifnull(flag, printf('%.4f', value))") " AS loss,"
-                                                   " " LAST(
-                                                       "token_acc",
-                                                       "ifnull(flag, printf('%.3f', "
-                                                       "value))") " AS acc,"
-                                                                  " CAST(max(round(?2 - "
-                                                                  "a.start_s), 0) AS "
-                                                                  "INTEGER) AS running_s,"
-                                                                  " (SELECT label FROM "
-                                                                  "cell WHERE cell.run = "
-                                                                  "r.id"
-                                                                  "  AND (?1 IS NULL OR "
-                                                                  "experiment = ?1) "
-                                                                  "ORDER BY experiment, "
-                                                                  "position LIMIT 1)"
-                                                                  " AS label " ATTEMPTS ARE_RUNNING
-                                                                  ") WHERE label IS NOT "
-                                                                  "NULL "
-                                                                  "ORDER BY start_s, id "
-                                                                  "LIMIT ?3",
-        "tdi", what->experiment, gone ? (double)NAN : what->now_s, (long)MOST);
+    sqlite3_stmt *rows =
+        sql_bind(&s->q, e,
+                 "SELECT substr(id, 1, 12) AS run, label,"
+                 " step || ifnull('/' || steps, '') AS step, loss, acc, running_s "
+                 "FROM (SELECT r.id, a.start_s, " STEP " AS step, " STEPS " AS steps,"
+                 " " LOSS_TEXT " AS loss, " ACC_TEXT " AS acc,"
+                 " CAST(max(round(?2 - a.start_s), 0) AS INTEGER) AS running_s,"
+                 " (SELECT label FROM cell WHERE cell.run = r.id"
+                 "  AND (?1 IS NULL OR experiment = ?1) ORDER BY experiment, position LIMIT 1)"
+                 " AS label " ATTEMPTS ARE_RUNNING ") WHERE label IS NOT NULL "
+                 "ORDER BY start_s, id LIMIT ?3",
+                 "tdi", what->experiment, gone ? (double)NAN : what->now_s, (long)MOST);
     fputc('\n', out);
     if (!rows || query_print(&s->q, rows, QUERY_TABLE, out, e)) return e->code;
     if (n > MOST) fprintf(out, "and %ld more\n", n - MOST);
@@ -147,21 +135,13 @@ static status print_json(const summary *what, store *s, FILE *out, error *e) {
     arena *a = arena_new();
     jsontext t = {.arena = a};
     sqlite3_stmt *row = experiments(what, s, e);
-    sqlite3_stmt *run = sql_bind(
-        &s->q, e,
-        "SELECT c.experiment, r.id AS run, c.label, " STEP " AS step, " STEPS " AS steps,"
-        " " LAST(
-            "loss",
-            "ifnull(value, flag)") " AS loss,"
-                                   " " LAST(
-                                       "token_acc",
-                                       "ifnull(value, flag)") " AS token_acc, a.start_s " ATTEMPTS
-                                                              "CROSS JOIN cell AS c ON c.run = "
-                                                              "r.id " ARE_RUNNING
-                                                              "AND (?1 IS NULL OR c.experiment = "
-                                                              "?1) ORDER BY "
-                                                              "c.experiment, c.position",
-        "t", what->experiment);
+    sqlite3_stmt *run =
+        sql_bind(&s->q, e,
+                 "SELECT c.experiment, r.id AS run, c.label, " STEP " AS step, " STEPS " AS steps,"
+                 " " LOSS " AS loss, " ACC " AS token_acc, a.start_s " ATTEMPTS
+                 "CROSS JOIN cell AS c ON c.run = r.id " ARE_RUNNING
+                 "AND (?1 IS NULL OR c.experiment = ?1) ORDER BY c.experiment, c.position",
+                 "t", what->experiment);
     bool more = sql_row(&s->q, run, e);
     jsontext_put(&t, "[");
     for (bool first = true; sql_row(&s->q, row, e); first = false) {
