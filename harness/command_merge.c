@@ -32,12 +32,12 @@ static status merge_all(store *results, const char *journals, const cli_texts *s
                         bool prefer_theirs, merge_counts *counts, error *e) {
     for (int i = 0; i < source->n; i++) {
         error one = {0};
-        if (store_merge(results, journals, source->text[i], prefer_theirs, counts, stderr, &one))
-            error_set(e, one.code, "%s", one.text);
+        store_merge(results, journals, source->text[i], prefer_theirs, counts, stderr, &one);
+        error_join(e, &one);
     }
     error untold = {0};
-    if (store_tell_mixed_data(results, stderr, &untold))
-        error_set(e, untold.code, "%s", untold.text);
+    store_tell_mixed_data(results, stderr, &untold);
+    error_join(e, &untold);
     if (!e->code && counts->conflicts)
         error_set(e, STATUS_RUNS_FAILED,
                   "%ld runs have other results elsewhere and ours were kept; `mixgrid compare RUN "

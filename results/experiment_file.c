@@ -173,8 +173,7 @@ static bool is_found(store *s, sqlite3_stmt *row, error *e) {
     bool found = sql_row(&s->q, row, &why);
     for (int i = 0; found && i < sqlite3_column_count(row); i++)
         found = sqlite3_column_type(row, i) == SQLITE_TEXT;
-    if (why.code && sqlite3_errcode(s->q.db) != SQLITE_ERROR)
-        error_set(e, why.code, "%s", why.text);
+    if (why.code && sqlite3_errcode(s->q.db) != SQLITE_ERROR) error_join(e, &why);
     return found;
 }
 

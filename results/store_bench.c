@@ -35,7 +35,7 @@ static const char *hold_environment(store *s, json_t *line, const char *text, er
                  "t", text);
     if (!refused.code && !is_object) return "\"environment\" is no object to SQLite";
     if (refused.code && sqlite3_errcode(s->q.db) == SQLITE_ERROR) return "SQLite cannot read it";
-    if (refused.code) error_set(e, refused.code, "%s", refused.text);
+    error_join(e, &refused);
     if (!e->code)
         sql_do(&s->q, e,
                "INSERT OR IGNORE INTO temp.held_environment SELECT ?1, ?2 -> '$.environment'", "tt",

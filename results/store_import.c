@@ -104,8 +104,8 @@ static bool is_taken_apart(importer *m) {
     else if (refused.code && sqlite3_errcode(m->q->db) == SQLITE_ERROR)
         error_set(m->bad, STATUS_ENVIRONMENT, "SQLite cannot read it (%s)",
                   sqlite3_errmsg(m->q->db));
-    else if (refused.code)
-        error_set(m->failed, refused.code, "%s", refused.text);
+    else
+        error_join(m->failed, &refused);
     return !m->bad->code && !m->failed->code;
 }
 
